@@ -1,0 +1,143 @@
+"""Time, as everything in Headrace asks for it: milliseconds since the epoch, and timers.
+
+`SystemClock` is the machine's. `VirtualClock` can be moved: a server started with it lets its users
+test retention, visibility and retries in milliseconds, and simulations run on it frozen. After trio's
+MockClock: time that is moved runs every timer on the way, in order, each at its own moment.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import heapq
+import time
+from collections.abc import Callable
+from typing import Protocol
+
+
+class Timer(Protocol):
+    """What `call_at` hands out."""
+
+    def cancel(self) -> None:
+        """Forget the call; harmless when it has run already."""
+
+
+class Clock(Protocol):
+    """The time, and calls at a time."""
+
+    def now_ms(self) -> int:
+        """Milliseconds since 1970-01-01 UTC."""
+
+    def call_at(self, when_ms: int, callback: Callable[[], None]) -> Timer:
+        """Run `callback` on the event loop once `now_ms()` has reached `when_ms`."""
+
+
+async def sleep(clock: Clock, duration_ms: int) -> None:
+    """Return when `duration_ms` have passed on `clock`."""
+    woken = asyncio.Event()
+    timer = clock.call_at(clock.now_ms() + duration_ms, woken.set)
+    try:
+        await woken.wait()
+    finally:
+        timer.cancel()
+
+
+class SystemClock:
+    """The machine's own time."""
+
+    def now_ms(self) -> int:
+        """Milliseconds since 1970-01-01 UTC."""
+        return time.time_ns() // 1_000_000
+
+    def call_at(self, when_ms: int, callback: Callable[[], None]) -> Timer:
+        """Run `callback` at `when_ms`; at once (in the loop's next turn) when that has passed."""
+        loop = asyncio.get_running_loop()
+        delay_ms = max(0, when_ms - self.now_ms())
+        return loop.call_later(delay_ms / 1000, callback)
+
+
+class _VirtualTimer:
+    __slots__ = ("callback", "when_ms")
+
+    def __init__(self, when_ms: int, callback: Callable[[], None]) -> None:
+        self.when_ms = when_ms
+        self.callback: Callable[[], None] | None = callback
+
+    def cancel(self) -> None:
+        self.callback = None
+
+
+class VirtualClock:
+    """A clock that `advance` moves.
+
+    With `flowing` it also runs with the machine's time between moves, so that a client which waits for
+    a second gets its answer after a second; without, it stands still until it is moved.
+    """
+
+    def __init__(self, start_ms: int | None = None, *, flowing: bool = False) -> None:
+        self._base_ms = time.time_ns() // 1_000_000 if start_ms is None else start_ms
+        self._flowing = flowing
+        self._anchor_ns = time.monotonic_ns()
+        self._timers: list[tuple[int, int, _VirtualTimer]] = []
+        self._count = 0
+        self._alarm: asyncio.TimerHandle | None = None
+
+    def now_ms(self) -> int:
+        """Milliseconds since 1970-01-01 UTC, as far as this clock is concerned."""
+        if not self._flowing:
+            return self._base_ms
+        return self._base_ms + (time.monotonic_ns() - self._anchor_ns) // 1_000_000
+
+    def call_at(self, when_ms: int, callback: Callable[[], None]) -> Timer:
+        """Run `callback` once the clock has been moved (or has flowed) to `when_ms`."""
+        timer = _VirtualTimer(when_ms, callback)
+        self._count += 1
+        heapq.heappush(self._timers, (when_ms, self._count, timer))
+        self._rearm()
+        return timer
+
+    async def advance(self, duration_ms: int) -> None:
+        """Move the clock on, running each timer on the way at its own time.
+
+        Between timers the event loop turns, so that what a timer set going sees the time it was set going at.
+        """
+        target_ms = self.now_ms() + duration_ms
+        while self._timers and self._timers[0][0] <= target_ms:
+            self._set(max(self.now_ms(), self._timers[0][0]))
+            self._run_due()
+            await _settle()
+        self._set(target_ms)
+        self._rearm()
+        await _settle()
+
+    def _set(self, now_ms: int) -> None:
+        self._base_ms = now_ms
+        self._anchor_ns = time.monotonic_ns()
+
+    def _run_due(self) -> None:
+        now_ms = self.now_ms()
+        while self._timers and self._timers[0][0] <= now_ms:
+            callback = heapq.heappop(self._timers)[2].callback
+            if callback is not None:
+                callback()
+
+    def _rearm(self) -> None:
+        """When flowing, have the event loop call when the earliest timer is due."""
+        if not self._flowing:
+            return
+        if self._alarm is not None:
+            self._alarm.cancel()
+            self._alarm = None
+        if self._timers:
+            delay_ms = max(0, self._timers[0][0] - self.now_ms())
+            self._alarm = asyncio.get_running_loop().call_later(delay_ms / 1000, self._ring)
+
+    def _ring(self) -> None:
+        self._alarm = None
+        self._run_due()
+        self._rearm()
+
+
+async def _settle(turns: int = 5) -> None:
+    """Let the event loop turn until what was just set going has had its chance to run."""
+    for _ in range(turns):
+        await asyncio.sleep(0)

@@ -1,0 +1,1 @@
+"""Implementations of the primitives, one package each."""

@@ -1,0 +1,17 @@
+"""Limits on the process itself; each service names AWS's limits in a `limits.py` of its own."""
+
+from __future__ import annotations
+
+from typing import Final
+
+MAX_REQUEST_BYTES: Final = 16 * 1024 * 1024
+"""Largest request body read. AWS: PutRecords takes 10 MiB of records, base64 makes that 13.4 MiB of JSON."""
+
+MAX_CONNECTIONS_WAITING: Final = 1024
+"""Connections the listening socket holds until they are accepted."""
+
+MAX_CONCURRENT_REQUESTS: Final = 20_000
+"""Requests in progress at once, long polls included; more wait in the socket."""
+
+MAX_CREDENTIAL_SCOPES: Final = 10_000
+"""Parsed credential scopes kept, so that a caller's is parsed once."""

@@ -1,0 +1,1 @@
+"""What is durable, in three shapes: queues, logs and metadata. Protocols and value types only."""

@@ -1,0 +1,1 @@
+"""The AWS services, one package each, written against the primitives alone."""

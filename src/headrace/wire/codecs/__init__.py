@@ -1,0 +1,1 @@
+"""Wire codecs: pure functions between bytes and the values a model describes."""
