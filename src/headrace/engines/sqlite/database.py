@@ -1,0 +1,329 @@
+"""The SQLite database under the embedded engine, and its group commit.
+
+Every statement that writes runs on the event-loop thread inside the *turn's* transaction: the first
+writer of a loop turn begins it, the loop's next turn commits it, and only then is any of its writers
+answered. One fsync so makes a whole turn's work durable. Where the device takes long to sync (measured
+at start) the COMMIT runs on a thread instead; writers that come meanwhile wait for it and then share
+the next turn. A statement or COMMIT that fails takes its whole turn back: every writer in it gets a
+StorageError, nothing of theirs is kept, and `on_rollback` lets caches forget what did not happen.
+
+The WAL is moved into the database file by a second connection on a thread; only the few pages that
+were written meanwhile are moved on the loop. See https://sqlite.org/wal.html.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import fcntl
+import os
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any, Final, TypeVar
+
+import apsw
+
+from headrace.engines.sqlite import migrations
+from headrace.errors import StorageCorrupt, StorageError, StorageFull, StorageLocked, StorageReadOnly
+
+T = TypeVar("T")
+
+CACHE_KIB: Final = 16_384
+"""Page cache of the writing connection."""
+STATEMENTS_CACHED: Final = 200
+CHECKPOINT_PAGES: Final = 4_096
+"""WAL pages (16 MiB) after which it is moved into the database file."""
+CHECKPOINT_REST_PAGES: Final = 256
+"""At most this many pages are moved on the loop's own thread."""
+CHECKPOINT_PASSES: Final = 8
+SLOW_SYNC_S: Final = 0.002
+"""A device whose fsync takes longer than this has its commits made on a thread."""
+QUICK_CHECK_BYTES: Final = 32 * 1024 * 1024
+"""Files up to this size are checked whole at start."""
+
+
+def storage_error(cause: apsw.Error) -> StorageError:
+    """The StorageError that tells what `cause` means for the caller."""
+    if isinstance(cause, apsw.FullError):
+        return StorageFull("The device that holds the data is full. Nothing was stored; free some space and retry.")
+    if isinstance(cause, (apsw.ReadOnlyError, apsw.PermissionsError, apsw.CantOpenError)):
+        return StorageReadOnly(f"The data directory cannot be written: {cause}.")
+    if isinstance(cause, (apsw.CorruptError, apsw.NotADBError)):
+        return StorageCorrupt(f"The data file is damaged: {cause}. Restore it from a backup.")
+    if isinstance(cause, (apsw.BusyError, apsw.LockedError)):
+        return StorageLocked("Another process holds the data file locked.")
+    return StorageError(f"The data could not be stored: {cause}.")
+
+
+class Database:
+    """One database file (or `:memory:`), its writing connection and the turn's transaction."""
+
+    def __init__(self, data: str) -> None:
+        self.in_memory = data == ":memory:"
+        self.directory = Path() if self.in_memory else Path(data)
+        self.file = ":memory:" if self.in_memory else str(self.directory / "headrace.db")
+        self.sync_s = 0.0
+        self.on_rollback: list[Callable[[], None]] = []
+        self._connection: apsw.Connection | None = None
+        self._readers: list[apsw.Connection] = []
+        self._lock_fd = -1
+        self._turn_open = False
+        self._waiting: list[asyncio.Future[None]] = []
+        self._committing: asyncio.Future[None] | None = None
+        self._commit_on_thread = False
+        self._threads = ThreadPoolExecutor(max_workers=3, thread_name_prefix="sqlite")
+        self._wal_pages = 0
+        self._wal_rest_due = False
+        self._checkpoint: asyncio.Task[None] | None = None
+
+    @property
+    def connection(self) -> apsw.Connection:
+        """The writing connection; for use inside `read` and `write` only."""
+        if self._connection is None:
+            raise StorageError("The database is closed.")
+        return self._connection
+
+    # --- opening and closing ---
+
+    def open(self) -> None:
+        """Open, check and migrate. Raises StorageError saying what is wrong and where."""
+        try:
+            if not self.in_memory:
+                self._claim_directory()
+                self._commit_on_thread = self.sync_s > SLOW_SYNC_S
+            self._connection = self._connect()
+            migrations.migrate(self._connection)
+            self._quick_check()
+            self._connection.set_wal_hook(self._note_wal)
+        except apsw.Error as cause:
+            self.close()
+            error = storage_error(cause)
+            raise type(error)(f"{self.file}: {error}") from cause
+        except StorageError:
+            self.close()
+            raise
+
+    def _claim_directory(self) -> None:
+        try:
+            self.directory.mkdir(parents=True, exist_ok=True)
+            self._lock_fd = os.open(self.directory / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+            fcntl.flock(self._lock_fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            self.sync_s = _measure_sync(self.directory)
+        except BlockingIOError as cause:
+            raise StorageLocked(
+                f"{self.directory}: another Headrace process uses this data directory. Stop it or choose another."
+            ) from cause
+        except OSError as cause:
+            if cause.errno == 28:  # noqa: PLR2004 ENOSPC
+                raise StorageFull(f"{self.directory}: no space left on the device.") from cause
+            raise StorageReadOnly(
+                f"{self.directory}: cannot be used as data directory: {cause.strerror}. Choose another --data."
+            ) from cause
+
+    def _connect(self) -> apsw.Connection:
+        connection = apsw.Connection(self.file, statementcachesize=STATEMENTS_CACHED)
+        connection.set_busy_timeout(2_000)
+        connection.execute("PRAGMA page_size = 4096; PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL")
+        connection.execute(
+            f"PRAGMA cache_size = -{CACHE_KIB}; PRAGMA wal_autocheckpoint = 0; PRAGMA temp_store = MEMORY"
+        )
+        return connection
+
+    def _quick_check(self) -> None:
+        if self.in_memory or Path(self.file).stat().st_size > QUICK_CHECK_BYTES:
+            return
+        found = self.connection.execute("PRAGMA quick_check(1)").get
+        if found != "ok":
+            raise StorageCorrupt(f"{self.file}: the data file is damaged ({found}). Restore it from a backup.")
+
+    def close(self) -> None:
+        """Commit the open turn, move the WAL in and release the directory. Idempotent."""
+        if self._turn_open:
+            self._commit()
+        self._threads.shutdown(wait=True)
+        for reader in self._readers:
+            reader.close()
+        self._readers.clear()
+        if self._connection is not None:
+            with contextlib.suppress(apsw.Error):
+                self._connection.close()
+            self._connection = None
+        if self._lock_fd >= 0:
+            os.close(self._lock_fd)
+            self._lock_fd = -1
+
+    # --- reading and writing ---
+
+    async def write(self, work: Callable[..., T], *args: Any) -> T:
+        """Run `work(*args)` inside the turn's transaction; its result once that is durable.
+
+        `work` runs without interruption and must raise nothing once it has written: an exception takes
+        the whole turn back. Raises StorageError.
+        """
+        while self._committing is not None:
+            await asyncio.shield(self._committing)
+        if not self._turn_open:
+            self._begin()
+        try:
+            result = work(*args)
+        except Exception as cause:
+            error = storage_error(cause) if isinstance(cause, apsw.Error) else StorageError("The write failed.")
+            self._abort(error)
+            if isinstance(cause, apsw.Error):
+                raise error from cause
+            raise
+        await self.committed()
+        return result
+
+    async def read(self, work: Callable[..., T], *args: Any) -> T:
+        """Run `work(*args)`; its result once everything it may have seen is durable. Raises StorageError."""
+        while self._committing is not None:
+            await asyncio.shield(self._committing)
+        try:
+            result = work(*args)
+        except apsw.Error as cause:
+            raise storage_error(cause) from cause
+        if self._turn_open:
+            await self.committed()
+        return result
+
+    async def read_aside(self, work: Callable[[apsw.Connection], T]) -> T:
+        """Run a long read on a thread with a connection of its own, which sees what is committed.
+
+        In memory there is no second connection: it runs on the loop.
+        """
+        if self.in_memory:
+            return await self.read(work, self.connection)
+        try:
+            return await asyncio.get_running_loop().run_in_executor(self._threads, self._with_reader, work)
+        except apsw.Error as cause:
+            raise storage_error(cause) from cause
+
+    def _with_reader(self, work: Callable[[apsw.Connection], T]) -> T:
+        try:
+            reader = self._readers.pop()
+        except IndexError:
+            reader = apsw.Connection(self.file, flags=apsw.SQLITE_OPEN_READONLY, statementcachesize=20)
+            reader.set_busy_timeout(2_000)
+        try:
+            return work(reader)
+        finally:
+            self._readers.append(reader)  # no more than there are threads
+
+    def committed(self) -> asyncio.Future[None]:
+        """A future of the caller's own, done when the open turn is durable; fails with its StorageError."""
+        done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._waiting.append(done)
+        return done
+
+    # --- the turn ---
+
+    def _begin(self) -> None:
+        try:
+            self.connection.execute("BEGIN IMMEDIATE")
+        except apsw.Error as cause:
+            raise storage_error(cause) from cause
+        self._turn_open = True
+        asyncio.get_running_loop().call_soon(self._end_turn)
+
+    def _end_turn(self) -> None:
+        if not self._turn_open:
+            return  # an abort ended it
+        if self._commit_on_thread:
+            self._committing = asyncio.ensure_future(self._commit_aside())
+        else:
+            self._commit()
+
+    def _commit(self) -> None:
+        try:
+            self._commit_and_trim()
+        except apsw.Error as cause:
+            self._abort(storage_error(cause))
+        else:
+            self._answer(None)
+
+    async def _commit_aside(self) -> None:
+        loop = asyncio.get_running_loop()
+        try:
+            await loop.run_in_executor(self._threads, self._commit_and_trim)
+        except apsw.Error as cause:
+            self._abort(storage_error(cause))
+        else:
+            self._answer(None)
+        finally:
+            self._committing = None
+
+    def _commit_and_trim(self) -> None:
+        self.connection.execute("COMMIT")
+        if self._wal_rest_due:
+            self._wal_rest_due = False
+            with contextlib.suppress(apsw.Error):  # the data is safe in the WAL; the next round tries again
+                self.connection.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_PASSIVE)
+
+    def _abort(self, error: StorageError) -> None:
+        # SQLite has rolled back by itself after some errors (disk full), after others not.
+        if self.connection.in_transaction:
+            with contextlib.suppress(apsw.Error):
+                self.connection.execute("ROLLBACK")
+        for forget in self.on_rollback:
+            forget()
+        self._answer(error)
+
+    def _answer(self, error: StorageError | None) -> None:
+        self._turn_open = False
+        waiting, self._waiting = self._waiting, []
+        for done in waiting:
+            if done.done():
+                continue
+            if error is None:
+                done.set_result(None)
+            else:
+                done.set_exception(error)
+        if self._wal_pages > CHECKPOINT_PAGES and self._checkpoint is None:
+            self._checkpoint = asyncio.get_running_loop().create_task(self._move_wal())
+
+    # --- the WAL ---
+
+    def _note_wal(self, _connection: apsw.Connection, _schema: str, pages: int) -> int:
+        self._wal_pages = pages
+        return apsw.SQLITE_OK
+
+    async def _move_wal(self) -> None:
+        """Checkpoint on a thread until little is left; the next commit moves that, and the WAL starts over."""
+        loop = asyncio.get_running_loop()
+        try:
+            for _ in range(CHECKPOINT_PASSES):
+                _, moved = await loop.run_in_executor(self._threads, self._checkpoint_aside)
+                if self._wal_pages - moved <= CHECKPOINT_REST_PAGES:
+                    break
+            self._wal_rest_due = True
+        except (apsw.Error, RuntimeError):
+            return  # closing, or the device failed: the data is safe in the WAL, and a later commit tries again
+        finally:
+            self._checkpoint = None
+
+    def _checkpoint_aside(self) -> tuple[int, int]:
+        connection = apsw.Connection(self.file)
+        try:
+            return connection.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_PASSIVE)
+        finally:
+            connection.close()
+
+
+def _measure_sync(directory: Path) -> float:
+    """Seconds that making a small write durable takes here (the median of five)."""
+    probe = directory / "sync-probe"
+    took = []
+    fd = os.open(probe, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o644)
+    try:
+        for _ in range(5):
+            started = time.perf_counter()
+            os.write(fd, b"\0" * 4096)
+            os.fdatasync(fd)
+            took.append(time.perf_counter() - started)
+    finally:
+        os.close(fd)
+        probe.unlink()
+    return sorted(took)[2]
