@@ -1,0 +1,145 @@
+"""A whole server, built from its settings: the one place that knows every part and puts them together."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping
+from types import ModuleType
+from typing import Any, Final
+
+import structlog
+
+from headrace import __version__
+from headrace.clock import Clock, SystemClock, VirtualClock
+from headrace.context import Quotas, Server
+from headrace.engines.sqlite.engine import SqliteEngine
+from headrace.primitives.engine import Engine
+from headrace.resources import create_resources, read_resources
+from headrace.services.sqs import operations as sqs_operations
+from headrace.services.sqs.state import State as SqsState
+from headrace.settings import Settings
+from headrace.wire.catalog import Catalog
+from headrace.wire.control import Control
+from headrace.wire.dispatch import Dispatcher
+from headrace.wire.server import Listener, serve
+
+log = structlog.get_logger()
+
+OPERATIONS: Final[Mapping[str, ModuleType]] = {"sqs": sqs_operations}
+"""Each service's operations, under the name its requests are signed for."""
+
+STATES: Final[Mapping[str, Callable[[Server], Any]]] = {"sqs": SqsState}
+"""What builds each service's state."""
+
+
+class App:
+    """The parts of one server, put together but not yet running: `run` does that.
+
+    `server.base_url` is where it is reached; with port 0 it is known once it is ready.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        settings.check()
+        self.settings = settings
+        self.resources = read_resources(settings.resources) if settings.resources else None
+        self.clock: Clock = VirtualClock(flowing=True) if settings.clock == "virtual" else SystemClock()
+        self.engine: Engine = SqliteEngine(settings.data, self.clock)
+        self.server = Server(
+            clock=self.clock,
+            engine=self.engine,
+            quotas=Quotas(throughput=settings.quotas == "aws"),
+            base_url=settings.base_url,
+            invoke=self._invoke,
+        )
+        self.states = {service: build(self.server) for service, build in STATES.items()}
+        self.dispatcher = Dispatcher(
+            catalog=Catalog(OPERATIONS),
+            server=self.server,
+            states=self.states,
+            control=Control(
+                health=self.health,
+                reset=self.reset if settings.serves_test_endpoints else None,
+                advance=self.advance if settings.clock == "virtual" and settings.serves_test_endpoints else None,
+            ),
+        )
+
+    async def start(self) -> None:
+        """Open the store and start the services; then make the resources. Raises StorageError, ResourcesError."""
+        await self.engine.start()
+        await self._start_services()
+
+    async def close(self) -> None:
+        """Stop the services and close the store; harmless when they never started."""
+        for state in self.states.values():
+            await state.close()
+        await self.engine.close()
+
+    def health(self) -> dict[str, Any]:
+        """What `GET /_headrace/health` answers."""
+        return {
+            "status": "ok",
+            "version": __version__,
+            "engine": self.engine.name,
+            "storage": self.engine.describe(),
+            "clock": self.settings.clock,
+            "now_ms": self.clock.now_ms(),
+            "services": dict.fromkeys(self.states, "running"),
+        }
+
+    async def reset(self) -> None:
+        """Make the server as it was just after its first start: nothing stored but the resources of its file.
+
+        The services' states are built anew, so that nothing they held in memory outlives what was stored.
+        """
+        for state in self.states.values():
+            await state.close()
+        await self.engine.reset()
+        for service, build in STATES.items():
+            self.states[service] = build(self.server)
+        await self._start_services()
+
+    async def advance(self, duration_ms: int) -> int:
+        """Move a virtual clock on; what it shows then, in milliseconds."""
+        assert isinstance(self.clock, VirtualClock)
+        await self.clock.advance(duration_ms)
+        return self.clock.now_ms()
+
+    async def _start_services(self) -> None:
+        for state in self.states.values():
+            await state.start()
+        if self.resources is not None:
+            await create_resources(self.resources, self.dispatcher.invoke)
+
+    async def _invoke(self, service: str, operation: str, params: dict[str, Any], **caller: Any) -> dict[str, Any]:
+        return await self.dispatcher.invoke(service, operation, params, **caller)
+
+
+async def run(app: App, stop: asyncio.Event, ready: Callable[[App], None]) -> None:
+    """Serve until `stop` is set, then end the waiting calls, answer those in progress, and close the store.
+
+    `ready` is called once requests are accepted. Raises StorageError, ResourcesError, and OSError for the
+    address that cannot be listened on.
+    """
+    settings = app.settings
+    listener = Listener(host=settings.host, port=settings.port, tls_cert=settings.tls_cert, tls_key=settings.tls_key)
+
+    def accepting(base_url: str) -> None:
+        app.server.base_url = base_url
+        ready(app)
+
+    try:
+        await app.start()
+        draining = asyncio.create_task(_drain(app, stop))
+        try:
+            await serve(app.dispatcher.handle, listener, ready=accepting, stop=stop)
+        finally:
+            draining.cancel()
+    finally:
+        await app.close()
+    log.info("stopped")
+
+
+async def _drain(app: App, stop: asyncio.Event) -> None:
+    """Once the server is to stop, let no call wait for what may come."""
+    await stop.wait()
+    await app.engine.drain()

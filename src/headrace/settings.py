@@ -1,0 +1,81 @@
+"""What one may choose about a server, checked: where it listens, where its data is, which clock and quotas it has."""
+
+from __future__ import annotations
+
+import ipaddress
+from pathlib import Path
+from typing import Final, Literal
+
+import msgspec
+
+MEMORY: Final = ":memory:"
+"""The data directory that is none: everything is kept in memory and gone with the process."""
+
+DEFAULT_DATA: Final = "./headrace-data"
+DEFAULT_PORT: Final = 4566
+MAX_PORT: Final = 65_535
+
+EngineName = Literal["sqlite"]
+ClockName = Literal["system", "virtual"]
+QuotasName = Literal["aws", "none"]
+LogLevel = Literal["debug", "info", "warning", "error"]
+LogFormat = Literal["auto", "human", "json"]
+
+
+class SettingsError(Exception):
+    """Settings that cannot be served with; the message is one line that says what to change."""
+
+
+class Settings(msgspec.Struct, frozen=True, kw_only=True):
+    """Everything `headrace serve` is told. `port` 0 takes a free one; `test_endpoints` None means on loopback only."""
+
+    host: str = "127.0.0.1"
+    port: int = DEFAULT_PORT
+    data: str = DEFAULT_DATA
+    engine: EngineName = "sqlite"
+    clock: ClockName = "system"
+    quotas: QuotasName = "aws"
+    tls_cert: str | None = None
+    tls_key: str | None = None
+    test_endpoints: bool | None = None
+    resources: str | None = None
+    log_level: LogLevel = "info"
+    log_format: LogFormat = "auto"
+
+    def check(self) -> None:
+        """Raise SettingsError when these settings cannot be served with."""
+        try:
+            msgspec.convert(msgspec.structs.asdict(self), Settings)
+        except msgspec.ValidationError as error:
+            raise SettingsError(str(error)) from error
+        if not 0 <= self.port <= MAX_PORT:
+            raise SettingsError(f"port must be between 0 and {MAX_PORT}, not {self.port}")
+        if not self.data:
+            raise SettingsError(f"data must be a directory or {MEMORY}")
+        if (self.tls_cert is None) != (self.tls_key is None):
+            raise SettingsError("TLS needs both a certificate (--tls-cert) and its key (--tls-key)")
+        for path in (self.tls_cert, self.tls_key, self.resources):
+            if path is not None and not Path(path).is_file():
+                raise SettingsError(f"there is no file {path}")
+
+    @property
+    def serves_test_endpoints(self) -> bool:
+        """Whether anyone who reaches the server may reset it and move its clock."""
+        return is_loopback(self.host) if self.test_endpoints is None else self.test_endpoints
+
+    @property
+    def base_url(self) -> str:
+        """The URL that these settings listen on, as far as it is known before the port is bound."""
+        scheme = "https" if self.tls_cert else "http"
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return f"{scheme}://{host}:{self.port}"
+
+
+def is_loopback(host: str) -> bool:
+    """Whether only this machine reaches `host`, a name or an address."""
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False

@@ -1,0 +1,70 @@
+"""A running server as a test sees it: clients for it, its clock, and a clean slate."""
+
+from __future__ import annotations
+
+import http.client
+import json
+from typing import Any
+from urllib.parse import urlsplit
+
+
+class Endpoint:
+    """A server at `endpoint_url`, started with test endpoints and, for `advance`, a virtual clock."""
+
+    def __init__(self, endpoint_url: str) -> None:
+        self.endpoint_url = endpoint_url
+        self._clients: list[Any] = []
+
+    def client(self, service: str, **options: Any) -> Any:
+        """A boto3 client for the service, with credentials of no worth, in us-east-1, and without retries.
+
+        `options` are boto3's own and go before these: `aws_access_key_id="123456789012"` is another account. The client
+        is closed with the server (under the pytest fixture: with the test).
+        """
+        import boto3
+        from botocore.config import Config
+
+        config = Config(connect_timeout=5, read_timeout=60, retries={"total_max_attempts": 1, "mode": "standard"})
+        if "config" in options:
+            config = config.merge(options.pop("config"))
+        given = {
+            "endpoint_url": self.endpoint_url,
+            "region_name": "us-east-1",
+            "aws_access_key_id": "headrace",
+            "aws_secret_access_key": "headrace",
+        }
+        client = boto3.session.Session().client(service, config=config, **(given | options))
+        self._clients.append(client)
+        return client
+
+    def advance(self, seconds: float) -> float:
+        """Move the server's clock on, running on the way what comes due; the time it shows then, in epoch seconds."""
+        now_ms: int = self.call("POST", "clock", {"advance_s": seconds})["now_ms"]
+        return now_ms / 1000
+
+    def reset(self) -> None:
+        """Have the server forget everything but the resources it was started with. Its clock does not go back."""
+        self.call("POST", "reset")
+
+    def health(self) -> dict[str, Any]:
+        """What the server says of itself."""
+        return self.call("GET", "health")
+
+    def call(self, method: str, name: str, body: Any = None) -> dict[str, Any]:
+        """Ask one of the server's own endpoints, `/_headrace/<name>`. Raises RuntimeError with the server's reason."""
+        connection = http.client.HTTPConnection(urlsplit(self.endpoint_url).netloc, timeout=60)
+        try:
+            connection.request(method, f"/_headrace/{name}", None if body is None else json.dumps(body))
+            response = connection.getresponse()
+            text = response.read().decode()
+        finally:
+            connection.close()
+        if response.status >= http.client.BAD_REQUEST:
+            raise RuntimeError(f"{method} /_headrace/{name}: {response.status} {text}")
+        answer: dict[str, Any] = json.loads(text or "{}")
+        return answer
+
+    def close_clients(self) -> None:
+        """Close the connections of all clients handed out so far."""
+        while self._clients:
+            self._clients.pop().close()
