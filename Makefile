@@ -1,0 +1,68 @@
+# Every target sets up what it needs itself: a virtual environment with pinned, hash-checked packages, made once and
+# made again when the pins change. Nothing is installed outside this directory.
+
+VENV := .venv
+BIN := $(VENV)/bin
+SETUP := $(VENV)/.setup-done
+DOCS_SETUP := $(VENV)/.docs-setup-done
+PYTHON ?= $(firstword $(foreach name,python3 python3.14 python3.13 python3.12 python3.11,\
+	$(shell command -v $(name) >/dev/null && $(name) -c 'import sys; sys.exit(sys.version_info < (3, 11))' && echo $(name))))
+
+# What to add to the command of a target: make run ARGS="--port 4567", make test ARGS="-k fifo"
+ARGS ?=
+WORKERS ?= auto
+
+LOCK := --quiet --upgrade --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --no-annotate
+
+.PHONY: setup run test lint bench bench-peers docs compat lock clean help
+
+help:  ## List the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+setup: $(SETUP)  ## Make the virtual environment
+
+$(SETUP): requirements/dev.txt pyproject.toml
+	@test -n "$(PYTHON)" || { echo "Headrace needs Python 3.11 or newer: install it, or name it with make PYTHON=..."; exit 1; }
+	@echo "Setting up $(VENV) with $$($(PYTHON) --version) (once; takes a minute)"
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV) || { rm -rf $(VENV); \
+		echo "Could not make a virtual environment: on Debian and Ubuntu, apt-get install python3-venv"; exit 1; }
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/dev.txt
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	@touch $@
+
+$(DOCS_SETUP): requirements/docs.txt $(SETUP)
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/docs.txt
+	@touch $@
+
+run: $(SETUP)  ## Serve on http://127.0.0.1:4566, data in ./headrace-data
+	@exec $(BIN)/headrace serve $(ARGS)
+
+test: $(SETUP)  ## Run the whole test suite
+	@$(BIN)/python -m pytest -n $(WORKERS) $(ARGS)
+
+lint: $(SETUP)  ## Check style and types
+	@$(BIN)/ruff check
+	@$(BIN)/ruff format --check
+	@$(BIN)/mypy
+
+bench: $(SETUP)  ## Measure Headrace on this machine, beside the floor
+	@$(BIN)/python bench/run.py $(ARGS)
+
+bench-peers: $(SETUP)  ## The same scenarios against other servers
+	@$(BIN)/python bench/peers.py $(ARGS)
+
+docs: $(DOCS_SETUP)  ## Build the documentation into site/; warnings are errors
+	@$(BIN)/mkdocs build --quiet --strict
+	@echo "The documentation is in site/index.html"
+
+compat: $(SETUP)  ## Run the tests with other SDKs and tools
+	@$(BIN)/python -m pytest tests/sdk tests/compat $(ARGS)
+
+lock: $(SETUP)  ## Pin the newest versions that pyproject.toml allows
+	@$(BIN)/uv pip compile pyproject.toml $(LOCK) --output-file requirements/runtime.txt
+	@$(BIN)/uv pip compile pyproject.toml $(LOCK) --extra testing --group dev --constraint requirements/runtime.txt \
+		--output-file requirements/dev.txt
+	@$(BIN)/uv pip compile $(LOCK) --group docs --constraint requirements/dev.txt --output-file requirements/docs.txt
+
+clean:  ## Remove what was built; data and the virtual environment stay
+	@rm -rf build dist site .cache .pytest_cache .mypy_cache .ruff_cache .hypothesis
