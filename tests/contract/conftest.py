@@ -1,0 +1,158 @@
+"""Every contract test runs on every engine: an engine under test stands on a frozen clock that the test moves.
+
+A further engine is one more entry in `BUILDERS` (and in `DURABLE` when its data outlives it). An engine on a
+network can build its own cluster in its builder; all it needs of the tests is that `clock.advance` moves its time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from pathlib import Path
+
+import pytest
+from headrace.engines.sqlite.engine import SqliteEngine
+
+from headrace.clock import VirtualClock
+from headrace.primitives.engine import Engine
+from headrace.primitives.queues import Depth, Outcome, Outgoing, QueueSettings, Received, Sent
+
+START_MS = 1_700_000_000_000
+
+BUILDERS: dict[str, Callable[[Path, VirtualClock], Engine]] = {
+    "sqlite": lambda path, clock: SqliteEngine(str(path / "data"), clock),
+    "sqlite-memory": lambda _path, clock: SqliteEngine(":memory:", clock),
+}
+DURABLE = ["sqlite"]
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """All engines for most tests; only those that keep their data for tests that reopen."""
+    if "engine_name" in metafunc.fixturenames:
+        names = DURABLE if "reopen" in metafunc.fixturenames else list(BUILDERS)
+        metafunc.parametrize("engine_name", names)
+
+
+class Stage:
+    """The engine under test; `reopen` closes it and starts another on the same data and clock."""
+
+    def __init__(self, build: Callable[[], Engine]) -> None:
+        self._build = build
+        self.engine = build()
+
+    async def reopen(self) -> Engine:
+        """Close the engine as a process that stops does, and start it again."""
+        await self.engine.drain()
+        await self.engine.close()
+        self.engine = self._build()
+        await self.engine.start()
+        return self.engine
+
+
+class Batch(list[Received]):
+    """What a receive gave, with its columns at hand."""
+
+    @property
+    def bodies(self) -> list[str]:
+        return [message.body for message in self]
+
+    @property
+    def receipts(self) -> list[str]:
+        return [message.receipt for message in self]
+
+    @property
+    def ids(self) -> list[str]:
+        return [message.message_id for message in self]
+
+    @property
+    def counts(self) -> list[int]:
+        return [message.receive_count for message in self]
+
+
+class Queue:
+    """One queue of the engine under test, and the calls that tests make most, written short."""
+
+    def __init__(self, stage: Stage, name: str) -> None:
+        self._stage = stage
+        self.name = name
+
+    async def configure(self, **settings: object) -> None:
+        await self._stage.engine.queues.open(self.name, QueueSettings(**settings))
+
+    async def send(self, *bodies: str, **fields: object) -> list[Sent]:
+        fields.setdefault("header", b"")
+        return await self._stage.engine.queues.send(self.name, [Outgoing(body=body, **fields) for body in bodies])
+
+    async def receive(self, max_messages: int = 10, **options: object) -> Batch:
+        return Batch(await self._stage.engine.queues.receive(self.name, max_messages=max_messages, **options))
+
+    async def drain_bodies(self) -> list[str]:
+        """Receive and delete until nothing comes any more; the bodies in the order they came."""
+        bodies = []
+        while batch := await self.receive():
+            bodies += batch.bodies
+            await self.delete(batch)
+        return bodies
+
+    async def delete(self, batch: Iterable[Received]) -> list[Outcome]:
+        return await self._stage.engine.queues.delete(self.name, [message.receipt for message in batch])
+
+    async def hide(self, batch: Iterable[Received], timeout_ms: int) -> list[Outcome]:
+        changes = [(message.receipt, timeout_ms) for message in batch]
+        return await self._stage.engine.queues.change_visibility(self.name, changes)
+
+    async def depth(self) -> Depth:
+        return await self._stage.engine.queues.depth(self.name)
+
+    async def counts(self) -> tuple[int, int, int]:
+        """Visible, in flight, delayed."""
+        depth = await self.depth()
+        return depth.visible, depth.in_flight, depth.delayed
+
+    async def purge(self) -> None:
+        await self._stage.engine.queues.purge(self.name)
+
+    async def redrive(self, destination: str | None = None, max_messages: int = 100) -> int:
+        return await self._stage.engine.queues.redrive(self.name, destination, max_messages)
+
+    async def drop(self) -> None:
+        await self._stage.engine.queues.drop(self.name)
+
+
+@pytest.fixture
+def clock() -> VirtualClock:
+    """A clock that stands still until the test moves it."""
+    return VirtualClock(START_MS)
+
+
+@pytest.fixture
+async def stage(engine_name: str, tmp_path: Path, clock: VirtualClock) -> AsyncIterator[Stage]:
+    """The engine under test, started."""
+    stage = Stage(lambda: BUILDERS[engine_name](tmp_path, clock))
+    await stage.engine.start()
+    yield stage
+    await stage.engine.drain()
+    await stage.engine.close()
+
+
+@pytest.fixture
+def engine(stage: Stage) -> Engine:
+    """The engine under test, started; after a `reopen`, use what that returned."""
+    return stage.engine
+
+
+@pytest.fixture
+def reopen(stage: Stage) -> Callable[[], Awaitable[Engine]]:
+    """Stop the engine and start it again on the same data; the new engine."""
+    return stage.reopen
+
+
+@pytest.fixture
+def queue(stage: Stage) -> Callable[..., Awaitable[Queue]]:
+    """Open a queue: `await queue("orders", fifo=True)`. It follows the engine through `reopen`."""
+
+    async def make(name: str = "q", **settings: object) -> Queue:
+        made = Queue(stage, name)
+        await made.configure(**settings)
+        return made
+
+    return make
