@@ -64,14 +64,15 @@ class Process(Endpoint):
     def stop(self) -> int:
         """Ask the process to drain and end (SIGTERM), and wait for it; its exit code. Harmless when it has ended."""
         self._process.terminate()
-        return self._end()
+        return self.wait()
 
     def kill(self) -> None:
         """End the process at once (SIGKILL), as a power cut would."""
         self._process.kill()
-        self._end()
+        self.wait()
 
-    def _end(self) -> int:
+    def wait(self) -> int:
+        """Wait for the process to end; its exit code, the negative of the signal that ended it."""
         code = self._process.wait(STOP_TIMEOUT_S)
         if self._process.stdout is not None:
             self._process.stdout.close()
