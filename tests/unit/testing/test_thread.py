@@ -1,4 +1,8 @@
+import contextlib
+import http.client
+import json
 import threading
+from urllib.parse import urlsplit
 
 import pytest
 
@@ -23,19 +27,17 @@ def test_several_serve_beside_each_other():
 
 
 def test_a_waiting_call_is_ended_with_the_server():
-    answers = []
-
-    def wait(sqs, url: str) -> None:
-        answers.append(sqs.receive_message(QueueUrl=url, WaitTimeSeconds=20).get("Messages"))
-
     with serve() as headrace:
         sqs = headrace.client("sqs")
         url = sqs.create_queue(QueueName="orders")["QueueUrl"]
-        waiting = threading.Thread(target=wait, args=(sqs, url))
-        waiting.start()
-        sqs.get_queue_url(QueueName="orders")
-    waiting.join()
-    assert answers == [None]
+        waiting = http.client.HTTPConnection(urlsplit(url).netloc, timeout=30)
+        headers = {"X-Amz-Target": "AmazonSQS.ReceiveMessage", "Content-Type": "application/x-amz-json-1.0"}
+        waiting.request("POST", "/", json.dumps({"QueueUrl": url, "WaitTimeSeconds": 20}), headers)
+        for _ in range(10):  # answers that show the server has read what came before
+            sqs.get_queue_url(QueueName="orders")
+    with contextlib.closing(waiting):
+        answer = waiting.getresponse()
+        assert (answer.status, json.loads(answer.read())) == (200, {})
 
 
 def test_what_is_on_disk_is_there_the_next_time(tmp_path):
