@@ -27,7 +27,7 @@ class Clock(Protocol):
     def now_ms(self) -> int:
         """Milliseconds since 1970-01-01 UTC."""
 
-    def call_at(self, when_ms: int, callback: Callable[[], None]) -> Timer:
+    def call_at(self, when_ms: int, callback: Callable[[], object]) -> Timer:
         """Run `callback` on the event loop once `now_ms()` has reached `when_ms`."""
 
 
@@ -48,7 +48,7 @@ class SystemClock:
         """Milliseconds since 1970-01-01 UTC."""
         return time.time_ns() // 1_000_000
 
-    def call_at(self, when_ms: int, callback: Callable[[], None]) -> Timer:
+    def call_at(self, when_ms: int, callback: Callable[[], object]) -> Timer:
         """Run `callback` at `when_ms`; at once (in the loop's next turn) when that has passed."""
         loop = asyncio.get_running_loop()
         delay_ms = max(0, when_ms - self.now_ms())
@@ -58,9 +58,9 @@ class SystemClock:
 class _VirtualTimer:
     __slots__ = ("callback", "when_ms")
 
-    def __init__(self, when_ms: int, callback: Callable[[], None]) -> None:
+    def __init__(self, when_ms: int, callback: Callable[[], object]) -> None:
         self.when_ms = when_ms
-        self.callback: Callable[[], None] | None = callback
+        self.callback: Callable[[], object] | None = callback
 
     def cancel(self) -> None:
         self.callback = None
@@ -87,7 +87,7 @@ class VirtualClock:
             return self._base_ms
         return self._base_ms + (time.monotonic_ns() - self._anchor_ns) // 1_000_000
 
-    def call_at(self, when_ms: int, callback: Callable[[], None]) -> Timer:
+    def call_at(self, when_ms: int, callback: Callable[[], object]) -> Timer:
         """Run `callback` once the clock has been moved (or has flowed) to `when_ms`."""
         timer = _VirtualTimer(when_ms, callback)
         self._count += 1

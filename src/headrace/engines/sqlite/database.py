@@ -85,6 +85,13 @@ class Database:
             raise StorageError("The database is closed.")
         return self._connection
 
+    def describe(self) -> str:
+        """Where the data is and how durable it is, in a line for people."""
+        if self.in_memory:
+            return "data in memory only: it is gone when the process ends"
+        where = "on a thread" if self._commit_on_thread else "on the loop"
+        return f"data in {self.file}, fsynced before it is acknowledged ({self.sync_s * 1000:.2f} ms a sync, {where})"
+
     # --- opening and closing ---
 
     def open(self) -> None:
@@ -156,14 +163,19 @@ class Database:
 
     # --- reading and writing ---
 
+    async def idle(self) -> None:
+        """Return when no COMMIT is under way on a thread (with commits on the loop: at once)."""
+        while self._committing is not None:
+            await asyncio.shield(self._committing)
+
     async def write(self, work: Callable[..., T], *args: Any) -> T:
         """Run `work(*args)` inside the turn's transaction; its result once that is durable.
 
         `work` runs without interruption and must raise nothing once it has written: an exception takes
         the whole turn back. Raises StorageError.
         """
-        while self._committing is not None:
-            await asyncio.shield(self._committing)
+        if self._committing is not None:
+            await self.idle()
         if not self._turn_open:
             self._begin()
         try:
@@ -179,8 +191,8 @@ class Database:
 
     async def read(self, work: Callable[..., T], *args: Any) -> T:
         """Run `work(*args)`; its result once everything it may have seen is durable. Raises StorageError."""
-        while self._committing is not None:
-            await asyncio.shield(self._committing)
+        if self._committing is not None:
+            await self.idle()
         try:
             result = work(*args)
         except apsw.Error as cause:

@@ -1,0 +1,295 @@
+"""FIFO queues: order within a message group, group locks and deduplication.
+
+A group that has messages has a row in `groups`: `due_ms` says when the next of them may be handed out.
+Handing out the first n messages of a group sets it to the end of their visibility timeout (*locked* is
+then n), so nothing more of the group goes out while some of them are in flight. Deleting one of them or
+changing its visibility *settles* the group: its first `locked` messages are looked at, and the latest due
+time among them is when the group is free. A group whose first message is delayed is due when that is.
+Groups are taken in order of their due time, so one that was just served goes behind those that wait.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from typing import Final
+
+from headrace.engines.sqlite import receipts, rows
+from headrace.engines.sqlite.connection import Connection
+from headrace.engines.sqlite.queue_state import NEVER, QueueState
+from headrace.engines.sqlite.rows import COLUMNS, Marks, Row
+from headrace.engines.sqlite.standard import MAX_MOVES
+from headrace.primitives.queues import Outcome, Outgoing, Received, Sent
+
+ATTEMPT_LIFE_MS: Final = 300_000
+"""AWS: a receive request attempt id is good for five minutes."""
+
+_SEEN: Final = "SELECT message_id, sequence, expires_ms FROM dedups WHERE queue = ? AND key = ?"
+_REMEMBER: Final = """
+INSERT INTO dedups (queue, key, message_id, sequence, expires_ms) VALUES (?, ?, ?, ?, ?)
+ON CONFLICT (queue, key) DO NOTHING"""
+_FORGET: Final = "DELETE FROM dedups WHERE queue = ? AND key = ?"
+_ADD_GROUP: Final = "INSERT INTO groups VALUES (?, ?, ?, 0) ON CONFLICT DO NOTHING"
+_FREE_GROUPS: Final = "SELECT name FROM groups WHERE queue = ? AND due_ms <= ? ORDER BY due_ms LIMIT ?"
+_NEXT_GROUP_DUE: Final = "SELECT due_ms FROM groups WHERE queue = ? ORDER BY due_ms LIMIT 1"
+_LOCK: Final = "UPDATE groups SET due_ms = ?, locked = ? WHERE queue = ? AND name = ?"
+_LOCKED: Final = "SELECT locked FROM groups WHERE queue = ? AND name = ?"
+_DROP_GROUP: Final = "DELETE FROM groups WHERE queue = ? AND name = ?"
+_FIRST_DUES: Final = "SELECT due_ms, receive_count FROM messages WHERE queue = ? AND grp = ? ORDER BY id LIMIT ?"
+_FIRST_ROWS: Final = f"SELECT {COLUMNS} FROM messages WHERE queue = ? AND grp = ? ORDER BY id LIMIT ?"
+_ATTEMPT: Final = "SELECT due_ms, receipts FROM attempts WHERE queue = ? AND attempt_id = ? AND expires_ms > ?"
+_KEEP_ATTEMPT: Final = """
+INSERT INTO attempts (queue, attempt_id, due_ms, receipts, expires_ms) VALUES (?, ?, ?, ?, ?)
+ON CONFLICT (queue, attempt_id) DO UPDATE
+SET due_ms = excluded.due_ms, receipts = excluded.receipts, expires_ms = excluded.expires_ms"""
+_ROW: Final = f"SELECT {COLUMNS} FROM messages WHERE id = ?"
+
+
+def send(connection: Connection, state: QueueState, messages: Sequence[Outgoing], now_ms: int) -> list[Sent]:
+    """Store the messages in order; one whose deduplication id was seen in the window is not stored again."""
+    now_ms = state.advance(connection, now_ms)
+    return [_send(connection, state, message, now_ms) for message in messages]
+
+
+def _send(connection: Connection, state: QueueState, message: Outgoing, now_ms: int) -> Sent:
+    group = message.group or ""
+    sequence = state.sequences(connection, 1)
+    message_id = rows.new_message_id()
+    first = _deduplicate(connection, state, message, message_id, sequence, now_ms)
+    if first is not None:
+        return first
+    identity = state.number << receipts.QUEUE_SHIFT | sequence
+    due_ms = now_ms + (state.settings.delay_ms if message.delay_ms is None else message.delay_ms)
+    header: bytes | None = message.header
+    body: str | None = message.body
+    if len(message.body) + len(message.header) > rows.INLINE_MAX:
+        rows.insert_body(connection, identity, message.header, message.body)
+        header = body = None
+    origin = (message_id, group, None, message.dedup_id, None)
+    rows.insert(connection, [(identity, state.number, due_ms, 0, 0, 0, now_ms, *origin, header, body)])
+    state.count_row(due_ms, 0, None, 1)
+    add_group(connection, state, group, due_ms)
+    state.next_expiry_ms = min(state.next_expiry_ms, now_ms + state.settings.retention_ms)
+    return Sent(rows.uuid_text(message_id), sequence)
+
+
+def _deduplicate(
+    connection: Connection, state: QueueState, message: Outgoing, message_id: bytes, sequence: int, now_ms: int
+) -> Sent | None:
+    """Remember the deduplication id; what became of the first message with it, when it was seen before."""
+    if message.dedup_id is None:
+        return None
+    key = f"{message.group}\0{message.dedup_id}" if state.settings.dedup_per_group else message.dedup_id
+    memory = (state.number, key, message_id, sequence, now_ms + state.settings.dedup_window_ms)
+    connection.execute(_REMEMBER, memory)
+    if connection.changes():
+        return None
+    first_id, first_sequence, expires_ms = connection.execute(_SEEN, (state.number, key)).fetchone()
+    if expires_ms > now_ms:
+        return Sent(rows.uuid_text(first_id), first_sequence, duplicate=True)
+    connection.execute(_FORGET, (state.number, key))
+    connection.execute(_REMEMBER, memory)
+    return None
+
+
+def add_group(connection: Connection, state: QueueState, group: str, due_ms: int) -> None:
+    """See that a group with a new message has its row."""
+    connection.execute(_ADD_GROUP, (state.number, group, due_ms))
+    if connection.changes() and due_ms < state.groups_due_ms:
+        state.groups_due_ms = due_ms
+
+
+def take(
+    connection: Connection,
+    state: QueueState,
+    dead: QueueState | None,
+    max_messages: int,
+    hide_ms: int,
+    now_ms: int,
+) -> tuple[list[Received], int]:
+    """Hand out up to `max_messages`, from as few groups as hold them; and how many went to the `dead` letter queue."""
+    now_ms = state.advance(connection, now_ms)
+    handed_out: list[Received] = []
+    moved = 0
+    free = connection.execute(_FREE_GROUPS, (state.number, now_ms, max_messages)).fetchall()
+    for (group,) in free:
+        room = max_messages - len(handed_out)
+        due, moves = _due_rows(connection, state, dead, group, room, now_ms)
+        moved += moves
+        if due:
+            handed_out += rows.hide(connection, state, due, hide_ms, now_ms)
+            connection.execute(_LOCK, (now_ms + hide_ms, len(due), state.number, group))
+        else:
+            _settle(connection, state, group, now_ms, removed=0)
+        if len(handed_out) == max_messages:
+            break
+    state.groups_due_ms = connection.execute(_NEXT_GROUP_DUE, (state.number,)).get or NEVER
+    return handed_out, moved
+
+
+def _due_rows(
+    connection: Connection, state: QueueState, dead: QueueState | None, group: str, room: int, now_ms: int
+) -> tuple[list[Row], int]:
+    """The group's first due rows; those received too often move to the `dead` letter queue on the way."""
+    max_receives = state.settings.max_receive_count if dead is not None else 0
+    moved = 0
+    while True:
+        first = [Row._make(row) for row in connection.execute(_FIRST_ROWS, (state.number, group, room))]
+        spent = [row for row in first if max_receives and row.receive_count - row.arrived_count >= max_receives]
+        if not spent or moved >= MAX_MOVES:
+            break
+        assert dead is not None
+        for row in spent:
+            move(connection, state, dead, _marks(row), now_ms, as_new=False)
+        moved += len(spent)
+    due: list[Row] = []
+    for row in first:
+        if row.due_ms > now_ms or row in spent:
+            break  # what comes after it in its group must wait for it
+        due.append(row)
+    return due, moved
+
+
+def _marks(row: Row) -> Marks:
+    return Marks(row.id, row.due_ms, row.receive_count, row.tenant, row.group, row.body is None)
+
+
+def move(
+    connection: Connection, origin: QueueState, destination: QueueState, row: Marks, now_ms: int, *, as_new: bool
+) -> None:
+    """Move a message to another FIFO queue, behind what its group has there."""
+    rows.move(connection, origin, destination, row, now_ms, as_new=as_new)
+    if row.group is not None and destination.fifo:
+        add_group(connection, destination, row.group, destination.cursor_ms)
+
+
+def retry(connection: Connection, state: QueueState, attempt_id: str, hide_ms: int, now_ms: int) -> list[Received]:
+    """What the attempt was given before, hidden anew; nothing when any of it was deleted, changed or is visible."""
+    now_ms = state.advance(connection, now_ms)
+    kept = connection.execute(_ATTEMPT, (state.number, attempt_id, now_ms)).fetchone()
+    if kept is None:
+        return []
+    due_ms, texts = kept
+    again: list[tuple[Row, str, receipts.Receipt]] = []
+    for text in json.loads(texts):
+        claim = receipts.decode(text, state.number)
+        found = connection.execute(_ROW, (claim.id,)).fetchone() if claim else None
+        if claim is None or found is None:
+            return []
+        row = Row._make(found)
+        if row.receive_count != claim.receive_count or row.due_ms != due_ms or due_ms <= now_ms:
+            return []
+        again.append((row, text, claim))
+    new_due_ms = now_ms + hide_ms
+    handed_out = [_again(connection, state, row, text, new_due_ms) for row, text, _ in again]
+    for group in {row.group for row, _, _ in again if row.group is not None}:
+        _settle(connection, state, group, now_ms, removed=0)
+    keep_attempt(connection, state, attempt_id, [text for _, text, _ in again], new_due_ms, now_ms)
+    return handed_out
+
+
+def _again(connection: Connection, state: QueueState, row: Row, receipt: str, due_ms: int) -> Received:
+    rows.set_due(connection, state, _marks(row), due_ms)
+    return rows.received(connection, row, receipt, row.receive_count, row.first_received_ms)
+
+
+def keep_attempt(
+    connection: Connection, state: QueueState, attempt_id: str, texts: Sequence[str], due_ms: int, now_ms: int
+) -> None:
+    """Remember what was handed out for the attempt."""
+    kept = (state.number, attempt_id, due_ms, json.dumps(texts), now_ms + ATTEMPT_LIFE_MS)
+    connection.execute(_KEEP_ATTEMPT, kept)
+
+
+def delete(
+    connection: Connection, state: QueueState, claims: Sequence[receipts.Receipt | None], now_ms: int
+) -> list[Outcome]:
+    """Delete by receipt, as long as its visibility timeout runs.
+
+    AWS: on a FIFO queue a receipt whose visibility timeout has passed deletes nothing and is an error.
+    """
+    now_ms = state.advance(connection, now_ms)
+    outcomes = []
+    doomed: list[Marks] = []
+    for claim in claims:
+        row = rows.marks(connection, claim.id) if claim else None
+        if claim is None:
+            outcomes.append(Outcome.MALFORMED)
+        elif row is None or row in doomed:
+            outcomes.append(Outcome.GONE)
+        elif row.receive_count != claim.receive_count or row.due_ms <= now_ms:
+            outcomes.append(Outcome.EXPIRED)
+        else:
+            doomed.append(row)
+            outcomes.append(Outcome.DONE)
+    remove(connection, state, doomed, now_ms, of_lock=True)
+    return outcomes
+
+
+def remove(connection: Connection, state: QueueState, doomed: Sequence[Marks], now_ms: int, *, of_lock: bool) -> None:
+    """Delete the messages and settle their groups; `of_lock`: they are among those that lock their group."""
+    rows.remove(connection, state, doomed)
+    settle(connection, state, doomed, now_ms, of_lock=of_lock)
+
+
+def settle(
+    connection: Connection, state: QueueState, gone: Sequence[Marks], now_ms: int, *, of_lock: bool = False
+) -> None:
+    """Settle the groups of messages that went.
+
+    `of_lock` says that all of them were among those that lock their group. Counting too few of them is
+    harmless: some messages more are looked at, and those never handed out bar nothing.
+    """
+    removed: dict[str, int] = {}
+    for row in gone:
+        if row.group is not None:
+            removed[row.group] = removed.get(row.group, 0) + of_lock
+    for group, count in removed.items():
+        _settle(connection, state, group, now_ms, removed=count)
+
+
+def change_visibility(
+    connection: Connection,
+    state: QueueState,
+    changes: Sequence[tuple[receipts.Receipt | None, int]],
+    now_ms: int,
+) -> list[Outcome]:
+    """Hide messages in flight anew, or show them (timeout 0); a group is free when its last one is visible."""
+    now_ms = state.advance(connection, now_ms)
+    outcomes = []
+    groups: set[str] = set()
+    for claim, hide_ms in changes:
+        row = rows.marks(connection, claim.id) if claim else None
+        if claim is None:
+            outcomes.append(Outcome.MALFORMED)
+        elif row is None:
+            outcomes.append(Outcome.GONE)
+        elif row.due_ms <= now_ms:
+            outcomes.append(Outcome.NOT_IN_FLIGHT)
+        elif row.receive_count != claim.receive_count:
+            outcomes.append(Outcome.EXPIRED)
+        elif now_ms + hide_ms > claim.received_ms + state.settings.max_hidden_ms:
+            outcomes.append(Outcome.BEYOND_LIMIT)
+        else:
+            rows.set_due(connection, state, row, now_ms + hide_ms)
+            groups.add(row.group or "")
+            outcomes.append(Outcome.DONE)
+    for group in groups:
+        _settle(connection, state, group, now_ms, removed=0)
+    return outcomes
+
+
+def _settle(connection: Connection, state: QueueState, group: str, now_ms: int, *, removed: int) -> None:
+    """Work out when the group is free, after `removed` of the messages that lock it went."""
+    locked = connection.execute(_LOCKED, (state.number, group)).get
+    if locked is None:
+        return
+    locked = max(0, locked - removed)
+    first = connection.execute(_FIRST_DUES, (state.number, group, max(1, locked))).fetchall()
+    if not first:
+        connection.execute(_DROP_GROUP, (state.number, group))
+        return
+    held = [due_ms for due_ms, receive_count in first[:locked] if receive_count and due_ms > now_ms]
+    due_ms = max(held) if held else max(now_ms, first[0][0])
+    connection.execute(_LOCK, (due_ms, locked if held else 0, state.number, group))
+    state.groups_due_ms = min(state.groups_due_ms, due_ms)

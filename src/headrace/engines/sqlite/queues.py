@@ -1,0 +1,454 @@
+"""The Queues primitive on SQLite.
+
+The order of standard and FIFO queues stands in `standard` and `fifo`, functions that run inside the
+turn's transaction; here is what surrounds them: which queues are open, who waits and is woken, and
+the sweeps that go on in the background.
+
+A receive that finds nothing joins the queue's waiters. A send wakes as many as it brought messages; a
+visibility timeout or delay that ends wakes one, by an alarm that is set only while someone waits; whoever
+gets messages and leaves some wakes the next.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Coroutine, Sequence
+from functools import partial
+from types import ModuleType
+from typing import Any, Final
+
+import apsw
+import msgspec
+
+from headrace.clock import Clock
+from headrace.engines.sqlite import fifo, receipts, rows, standard, sweeps
+from headrace.engines.sqlite.connection import Connection
+from headrace.engines.sqlite.database import Database, storage_error
+from headrace.engines.sqlite.queue_state import NEVER, QueueState, load
+from headrace.errors import StorageError
+from headrace.primitives.queues import (
+    Depth,
+    Outcome,
+    Outgoing,
+    QueueMissing,
+    QueueSettings,
+    Received,
+    Sent,
+)
+
+HOUSEKEEPING_S: Final = 5.0
+"""How often expired messages of queues nobody uses, and deduplication ids, are looked for."""
+LOADS_A_ROUND: Final = 20
+"""Queues not used since the start that a round of housekeeping opens."""
+
+_FIND: Final = "SELECT number, settings FROM queues WHERE name = ?"
+_CREATE: Final = "INSERT INTO queues (name, settings, next_sequence) VALUES (?, ?, 1)"
+_CONFIGURE: Final = "UPDATE queues SET settings = ? WHERE number = ?"
+_UNNAME: Final = "UPDATE queues SET name = NULL WHERE number = ?"
+_DROPPED: Final = "SELECT number FROM queues WHERE name IS NULL"
+_NAMES: Final = "SELECT name FROM queues WHERE name > ? ORDER BY name LIMIT ?"
+
+
+class SqliteQueues:
+    """All queues of one database. See `headrace.primitives.queues.Queues`."""
+
+    def __init__(self, database: Database, clock: Clock) -> None:
+        self._database = database
+        self._clock = clock
+        self._states: dict[str, QueueState] = {}
+        self._loading: dict[str, asyncio.Task[QueueState | None]] = {}
+        self._background: set[asyncio.Task[Any]] = set()
+        self._draining = False
+        self._housekept = ""
+        database.on_rollback.append(self.forget)
+
+    # --- starting and stopping ---
+
+    async def start(self) -> None:
+        """Take up what a stopped process left, and keep house from now on."""
+        for (number,) in await self._database.read(lambda: self._connection.execute(_DROPPED).fetchall()):
+            self._spawn(self._sweep_dropped(number))
+        self._spawn(self._keep_house())
+
+    async def drain(self) -> None:
+        """Answer every waiting receive with nothing, and wait for nothing from now on."""
+        self._draining = True
+        for state in self._states.values():
+            self._wake(state, len(state.waiters))
+
+    async def close(self) -> None:
+        """End the background work."""
+        for task in list(self._background):
+            task.cancel()
+        await asyncio.gather(*self._background, return_exceptions=True)
+
+    async def reset(self) -> None:
+        """Remove every queue."""
+        await self.close()
+        await self._database.write(self._connection.execute, sweeps.EVERYTHING)
+        self.forget()
+        self._spawn(self._keep_house())
+
+    def forget(self) -> None:
+        """Let go of what is in memory; those who wait look again. For a rollback, and a reset."""
+        states, self._states = self._states, {}
+        for state in states.values():
+            self._retire(state)
+
+    # --- the primitive ---
+
+    async def open(self, queue: str, settings: QueueSettings) -> None:
+        """See `Queues.open`."""
+        while True:
+            try:
+                state = await self._state(queue)
+            except QueueMissing:
+                await self._database.write(self._create, queue, settings)
+                continue
+            if state.settings == settings:
+                return
+            await self._database.write(self._configure, state, settings)
+            self._wake_available(state)
+            return
+
+    async def drop(self, queue: str) -> None:
+        """See `Queues.drop`."""
+        try:
+            state = await self._state(queue)
+        except QueueMissing:
+            return
+        del self._states[queue]
+        await self._database.write(self._connection.execute, _UNNAME, (state.number,))
+        self._retire(state)
+        self._spawn(self._sweep_dropped(state.number))
+
+    async def send(self, queue: str, messages: Sequence[Outgoing]) -> list[Sent]:
+        """See `Queues.send`."""
+        state = await self._state(queue)
+        send = fifo.send if state.fifo else standard.send
+        sent = await self._database.write(send, self._connection, state, messages, self._clock.now_ms())
+        if state.waiters:
+            self._wake_sent(state, len(sent))
+        return sent
+
+    async def receive(
+        self,
+        queue: str,
+        *,
+        max_messages: int,
+        visibility_timeout_ms: int | None = None,
+        wait_ms: int = 0,
+        attempt_id: str | None = None,
+    ) -> list[Received]:
+        """See `Queues.receive`."""
+        deadline_ms = self._clock.now_ms() + wait_ms
+        while True:
+            state = await self._unexpired(queue)
+            hide_ms = state.settings.visibility_timeout_ms if visibility_timeout_ms is None else visibility_timeout_ms
+            if attempt_id and state.fifo and (again := await self._retry(state, attempt_id, hide_ms)):
+                return again
+            received, moved = await self._take(state, max_messages, hide_ms, attempt_id)
+            if received or (self._clock.now_ms() >= deadline_ms or self._draining):
+                if received and state.waiters:
+                    self._wake_available(state)
+                if received or not moved:
+                    return received
+            elif not moved and not state.stale:
+                await self._wait(state, deadline_ms)
+
+    async def delete(self, queue: str, texts: Sequence[str]) -> list[Outcome]:
+        """See `Queues.delete`."""
+        state = await self._state(queue)
+        claims = [receipts.decode(text, state.number) for text in texts]
+        order: ModuleType = fifo if state.fifo else standard
+        outcomes: list[Outcome] = await self._database.write(
+            order.delete, self._connection, state, claims, self._clock.now_ms()
+        )
+        if state.fifo and state.waiters:
+            self._wake_available(state)
+        return outcomes
+
+    async def change_visibility(self, queue: str, changes: Sequence[tuple[str, int]]) -> list[Outcome]:
+        """See `Queues.change_visibility`."""
+        state = await self._state(queue)
+        claims = [(receipts.decode(text, state.number), hide_ms) for text, hide_ms in changes]
+        order: ModuleType = fifo if state.fifo else standard
+        outcomes: list[Outcome] = await self._database.write(
+            order.change_visibility, self._connection, state, claims, self._clock.now_ms()
+        )
+        if state.waiters:
+            self._wake_available(state)
+        return outcomes
+
+    async def depth(self, queue: str) -> Depth:
+        """See `Queues.depth`."""
+        return await self._database.read(self._depth, await self._unexpired(queue))
+
+    async def purge(self, queue: str) -> None:
+        """See `Queues.purge`."""
+        state = await self._state(queue)
+        _, last = sweeps.span(state.number)
+        through = last - receipts.MAX_SEQUENCE + state.next_sequence - 1
+        more = True
+        while more:
+            state = await self._state(queue)
+            more = await self._database.write(sweeps.purge, self._connection, state, through, self._clock.now_ms())
+
+    async def redrive(self, queue: str, destination: str | None, max_messages: int) -> int:
+        """See `Queues.redrive`."""
+        while True:
+            state = await self._unexpired(queue)
+            names = [destination] if destination else await self._database.read(sweeps.sources, self._connection, state)
+            targets = {name: await self._state(name) for name in names}
+            if not any(each.stale for each in (state, *targets.values())):
+                break
+        moved: int = await self._database.write(
+            sweeps.redrive,
+            self._connection,
+            state,
+            targets.get(destination) if destination else None,
+            targets,
+            max_messages,
+            self._clock.now_ms(),
+        )
+        for target in targets.values():
+            self._wake_sent(target, moved)
+        return moved
+
+    # --- queues in memory ---
+
+    @property
+    def _connection(self) -> Connection:
+        return self._database.connection
+
+    async def _state(self, queue: str) -> QueueState:
+        """The open queue; nothing else runs between this and a write that follows at once. Raises QueueMissing."""
+        while True:
+            await self._database.idle()
+            state = self._states.get(queue)
+            if state is not None:
+                return state
+            task = self._loading.get(queue)
+            if task is None:
+                task = self._loading[queue] = asyncio.ensure_future(self._load(queue))
+                task.add_done_callback(lambda _: self._loading.pop(queue, None))
+            if await asyncio.shield(task) is None:
+                raise QueueMissing(queue)
+
+    async def _load(self, queue: str) -> QueueState | None:
+        found = await self._database.read(lambda: self._connection.execute(_FIND, (queue,)).fetchone())
+        if found is None:
+            return None
+        number, settings = found[0], msgspec.json.decode(found[1], type=QueueSettings)
+        now_ms = self._clock.now_ms()
+        state = await self._database.read_aside(lambda reader: load(reader, queue, number, settings, now_ms))
+        self._states[queue] = state
+        return state
+
+    async def _unexpired(self, queue: str) -> QueueState:
+        """The open queue with nothing in it that is older than its retention. Raises QueueMissing."""
+        while True:
+            state = await self._state(queue)
+            now_ms = self._clock.now_ms()
+            if now_ms < state.next_expiry_ms:
+                return state
+            await self._database.write(sweeps.expire, self._connection, state, now_ms)
+
+    def _create(self, queue: str, settings: QueueSettings) -> None:
+        if not self._connection.execute(_FIND, (queue,)).fetchone():
+            self._connection.execute(_CREATE, (queue, msgspec.json.encode(settings)))
+
+    def _configure(self, state: QueueState, settings: QueueSettings) -> None:
+        settings = msgspec.structs.replace(settings, fifo=state.fifo)
+        self._connection.execute(_CONFIGURE, (msgspec.json.encode(settings), state.number))
+        state.settings = settings
+        state.next_expiry_ms = 0  # the retention may be shorter now
+
+    def _retire(self, state: QueueState) -> None:
+        state.stale = True
+        if state.alarm is not None:
+            state.alarm.cancel()
+        self._wake(state, len(state.waiters))
+
+    def _depth(self, state: QueueState) -> Depth:
+        state.advance(self._connection, self._clock.now_ms())
+        oldest_ms = sweeps.oldest_sent_ms(self._connection, state)
+        return Depth(state.visible, state.in_flight, state.delayed, oldest_ms)
+
+    # --- receiving ---
+
+    async def _take(
+        self, state: QueueState, max_messages: int, hide_ms: int, attempt_id: str | None
+    ) -> tuple[list[Received], int]:
+        """Hand out what there is now; and how many messages were dead-lettered on the way."""
+        if self._clock.now_ms() < state.available_ms():
+            return [], 0
+        dead = await self._dead_letter_queue(state)
+        if state.stale or (dead is not None and dead.stale):
+            return [], 1  # look again
+        if not state.fifo:
+            self._advance(state)
+            max_messages = standard.check_room(state, max_messages)
+        handed_out: list[Received] = []
+        try:
+            moved = await self._database.write(
+                self._hand_out, state, dead, max_messages, hide_ms, attempt_id, handed_out
+            )
+        except asyncio.CancelledError:
+            self._spawn(self._put_back(state.name, handed_out))
+            raise
+        if dead is not None and moved:
+            self._wake_sent(dead, moved)
+        return handed_out, moved
+
+    def _hand_out(
+        self,
+        state: QueueState,
+        dead: QueueState | None,
+        max_messages: int,
+        hide_ms: int,
+        attempt_id: str | None,
+        handed_out: list[Received],
+    ) -> int:
+        now_ms = self._clock.now_ms()
+        take = fifo.take if state.fifo else standard.take
+        received, moved = take(self._connection, state, dead, max_messages, hide_ms, now_ms)
+        if attempt_id and state.fifo and received:
+            texts = [each.receipt for each in received]
+            fifo.keep_attempt(self._connection, state, attempt_id, texts, state.cursor_ms + hide_ms, state.cursor_ms)
+        handed_out += received
+        return moved
+
+    async def _retry(self, state: QueueState, attempt_id: str, hide_ms: int) -> list[Received]:
+        if state.stale:
+            return []
+        return await self._database.write(
+            fifo.retry, self._connection, state, attempt_id, hide_ms, self._clock.now_ms()
+        )
+
+    async def _dead_letter_queue(self, state: QueueState) -> QueueState | None:
+        settings = state.settings
+        if not settings.max_receive_count or settings.dead_letter_queue is None:
+            return None
+        try:
+            return await self._state(settings.dead_letter_queue)
+        except QueueMissing:
+            return None  # AWS: without its dead-letter queue a queue hands such messages out on and on
+
+    def _advance(self, state: QueueState) -> None:
+        try:
+            state.advance(self._connection, self._clock.now_ms())
+        except apsw.Error as cause:
+            raise storage_error(cause) from cause
+
+    async def _put_back(self, queue: str, handed_out: Sequence[Received]) -> None:
+        """Make visible again what was handed out to someone who is gone."""
+        with contextlib.suppress(QueueMissing, StorageError):
+            state = await self._state(queue)
+            await self._database.write(self._undo, state, handed_out)
+            self._wake_available(state)
+
+    def _undo(self, state: QueueState, handed_out: Sequence[Received]) -> None:
+        now_ms = state.advance(self._connection, self._clock.now_ms())
+        undone = []
+        for each in handed_out:
+            claim = receipts.decode(each.receipt, state.number)
+            if claim and (row := rows.put_back(self._connection, state, claim.id, claim.receive_count)):
+                undone.append(row)
+        if state.fifo:
+            fifo.settle(self._connection, state, undone, now_ms)
+
+    # --- waiting ---
+
+    async def _wait(self, state: QueueState, deadline_ms: int) -> None:
+        """Return when there may be something to receive, or the deadline has come."""
+        woken: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        state.waiters[woken] = None
+        timer = self._clock.call_at(deadline_ms, partial(_wake_one, woken))
+        self._set_alarm(state)
+        try:
+            await woken
+        except asyncio.CancelledError:
+            if not woken.cancelled():
+                self._wake_available(state)  # it was woken for a message that is another's now
+            raise
+        finally:
+            timer.cancel()
+            state.waiters.pop(woken, None)
+
+    def _wake(self, state: QueueState, count: int) -> None:
+        while count > 0 and state.waiters:
+            woken, _ = state.waiters.popitem(last=False)
+            count -= _wake_one(woken)
+
+    def _wake_sent(self, state: QueueState, count: int) -> None:
+        """Wake those for whom there are new messages, or set the alarm when they are delayed."""
+        if self._clock.now_ms() >= state.available_ms():
+            self._wake(state, count)
+        else:
+            self._set_alarm(state)
+
+    def _wake_available(self, state: QueueState) -> None:
+        """Wake one who waits if there may be something for it, else see that the alarm will."""
+        self._wake_sent(state, 1)
+
+    def _set_alarm(self, state: QueueState) -> None:
+        due_ms = max(state.available_ms(), self._clock.now_ms() + 1)
+        if not state.waiters or due_ms >= min(state.alarm_ms, NEVER):
+            return
+        if state.alarm is not None:
+            state.alarm.cancel()
+        state.alarm_ms = due_ms
+        state.alarm = self._clock.call_at(due_ms, lambda: self._ring(state))
+
+    def _ring(self, state: QueueState) -> None:
+        state.alarm, state.alarm_ms = None, NEVER
+        self._wake_available(state)
+
+    # --- in the background ---
+
+    def _spawn(self, work: Coroutine[Any, Any, Any]) -> None:
+        task = asyncio.get_running_loop().create_task(work)
+        self._background.add(task)
+        task.add_done_callback(self._background.discard)
+
+    async def _sweep_dropped(self, number: int) -> None:
+        more = True
+        while more:
+            more = await self._database.write(sweeps.drop, self._connection, number)
+
+    async def _keep_house(self) -> None:
+        # On the machine's time: under a virtual clock that leaps, nothing need happen for each period leapt over.
+        while True:
+            await asyncio.sleep(HOUSEKEEPING_S)
+            with contextlib.suppress(StorageError):
+                await self._forget_seen()
+                now_ms = self._clock.now_ms()
+                for state in [each for each in self._states.values() if now_ms >= each.next_expiry_ms]:
+                    with contextlib.suppress(QueueMissing):
+                        await self._unexpired(state.name)
+                await self._open_some()
+
+    async def _forget_seen(self) -> None:
+        more = True
+        while more:
+            more = await self._database.write(sweeps.forget, self._connection, self._clock.now_ms())
+
+    async def _open_some(self) -> None:
+        """Open queues nobody has used since the start, so that what expires in them is removed."""
+        names = await self._database.read(
+            lambda: self._connection.execute(_NAMES, (self._housekept, LOADS_A_ROUND)).fetchall()
+        )
+        for (name,) in names:
+            self._housekept = name
+            with contextlib.suppress(QueueMissing):
+                await self._unexpired(name)
+
+
+def _wake_one(woken: asyncio.Future[None]) -> bool:
+    """Wake it, unless it was woken or cancelled before."""
+    if woken.done():
+        return False
+    woken.set_result(None)
+    return True

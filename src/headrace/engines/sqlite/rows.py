@@ -1,0 +1,193 @@
+"""Message rows: the statements that every kind of queue shares.
+
+Each function runs inside the turn's transaction and keeps the queue's counts in step with its rows.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterable, Sequence
+from typing import Any, Final, NamedTuple
+
+from headrace.engines.sqlite import receipts
+from headrace.engines.sqlite.connection import Connection
+from headrace.engines.sqlite.queue_state import QueueState
+from headrace.primitives.queues import Received
+
+INLINE_MAX: Final = 1_000
+"""Characters and bytes of body and header together that are kept in the message's own row."""
+
+_INSERT: Final = f"INSERT INTO messages VALUES ({', '.join('?' * 14)})"
+_INSERT_BODY: Final = "INSERT INTO bodies VALUES (?, ?, ?)"
+_SELECT_BODY: Final = "SELECT header, body FROM bodies WHERE id = ?"
+_HIDE: Final = "UPDATE messages SET due_ms = ?, receive_count = ?, first_received_ms = ? WHERE id = ?"
+_PUT_BACK: Final = """
+UPDATE messages SET due_ms = ?, receive_count = receive_count - 1,
+    first_received_ms = CASE receive_count WHEN 1 THEN 0 ELSE first_received_ms END
+WHERE id = ? AND receive_count = ?"""
+_DELETE: Final = "DELETE FROM messages WHERE id = ?"
+_DELETE_BODY: Final = "DELETE FROM bodies WHERE id = ?"
+_MOVE_BODY: Final = "UPDATE bodies SET id = ? WHERE id = ?"
+_MOVE_DEAD: Final = """
+INSERT INTO messages SELECT ?, ?, ?, receive_count, receive_count, first_received_ms, coalesce(?, sent_ms), message_id,
+    grp, tenant, dedup_id, ?, header, body FROM messages WHERE id = ?"""
+_MOVE_NEW: Final = """
+INSERT INTO messages SELECT ?, ?, ?, 0, 0, 0, ?, ?, grp, tenant, dedup_id, NULL, header, body
+FROM messages WHERE id = ?"""
+
+COLUMNS: Final = """id, due_ms, receive_count, arrived_count, first_received_ms, sent_ms, message_id,
+    coalesce(grp, tenant), tenant, dedup_id, source, header, body"""
+"""What a `Row` is read from."""
+
+
+class Row(NamedTuple):
+    """A message as it lies in the table; `header` and `body` are None when they lie in `bodies`."""
+
+    id: int
+    due_ms: int
+    receive_count: int
+    arrived_count: int
+    first_received_ms: int
+    sent_ms: int
+    message_id: bytes
+    group: str | None
+    tenant: str | None
+    dedup_id: str | None
+    source: str | None
+    header: bytes | None
+    body: str | None
+
+
+class Marks(NamedTuple):
+    """The part of a row that counting and removing it needs."""
+
+    id: int
+    due_ms: int
+    receive_count: int
+    tenant: str | None
+    group: str | None
+    external: int
+
+
+MARK_COLUMNS: Final = "id, due_ms, receive_count, tenant, grp, body IS NULL"
+_SELECT_MARKS: Final = f"SELECT {MARK_COLUMNS} FROM messages WHERE id = ?"
+
+
+def new_message_id() -> bytes:
+    """A random UUID (version 4, RFC 9562) as 16 bytes."""
+    bits = random.getrandbits(128) & ~(0xF << 76 | 0x3 << 62) | 0x4 << 76 | 0x2 << 62
+    return bits.to_bytes(16, "big")
+
+
+def uuid_text(message_id: bytes) -> str:
+    """The message id as clients see it."""
+    digits = message_id.hex()
+    return f"{digits[:8]}-{digits[8:12]}-{digits[12:16]}-{digits[16:20]}-{digits[20:]}"
+
+
+def insert(connection: Connection, rows: Sequence[tuple[Any, ...]]) -> None:
+    """Insert rows of all 14 columns, as `fill` lays them out."""
+    if len(rows) == 1:
+        connection.execute(_INSERT, rows[0])
+    else:
+        connection.executemany(_INSERT, rows)
+
+
+def insert_body(connection: Connection, message: int, header: bytes, body: str) -> None:
+    """Keep a large message's header and body apart."""
+    connection.execute(_INSERT_BODY, (message, header, body))
+
+
+def hide(connection: Connection, state: QueueState, rows: Sequence[Row], hide_ms: int, now_ms: int) -> list[Received]:
+    """Hand these visible rows out: hidden for `hide_ms` from `now_ms`, their receive counted."""
+    due_ms = now_ms + hide_ms
+    connection.executemany(
+        _HIDE, [(due_ms, row.receive_count + 1, row.first_received_ms or now_ms, row.id) for row in rows]
+    )
+    for row in rows:
+        state.visible -= 1
+        state.count_row(due_ms, 1, row.tenant, 1)
+    handed_out = []
+    for row in rows:
+        receipt = receipts.encode(row.id, row.receive_count + 1, now_ms)
+        handed_out.append(received(connection, row, receipt, row.receive_count + 1, row.first_received_ms or now_ms))
+    return handed_out
+
+
+def put_back(connection: Connection, state: QueueState, message: int, receive_count: int) -> Marks | None:
+    """Undo the receive that brought the message to `receive_count`, unless it was received again since."""
+    row = marks(connection, message)
+    if row is None or row.receive_count != receive_count or row.due_ms <= state.cursor_ms:
+        return None
+    connection.execute(_PUT_BACK, (state.cursor_ms, message, receive_count))
+    state.count_row(row.due_ms, row.receive_count, row.tenant, -1)
+    state.count_row(state.cursor_ms, receive_count - 1, row.tenant, 1)
+    return row
+
+
+def received(connection: Connection, row: Row, receipt: str, receive_count: int, first_received_ms: int) -> Received:
+    """The row as its receiver gets it."""
+    header, body = row.header, row.body
+    if header is None or body is None:
+        header, body = connection.execute(_SELECT_BODY, (row.id,)).fetchone()
+    return Received(
+        uuid_text(row.message_id),
+        receipt,
+        body,
+        header,
+        row.sent_ms,
+        first_received_ms,
+        receive_count,
+        row.id & receipts.MAX_SEQUENCE,
+        row.group,
+        row.dedup_id,
+        row.source,
+    )
+
+
+def marks(connection: Connection, message: int) -> Marks | None:
+    """The row's marks, or None when there is no such message."""
+    found = connection.execute(_SELECT_MARKS, (message,)).fetchone()
+    return None if found is None else Marks._make(found)
+
+
+def remove(connection: Connection, state: QueueState, doomed: Iterable[Marks]) -> None:
+    """Delete the messages, bodies and all."""
+    for row in doomed:
+        connection.execute(_DELETE, (row.id,))
+        if row.external:
+            connection.execute(_DELETE_BODY, (row.id,))
+        state.count_row(row.due_ms, row.receive_count, row.tenant, -1)
+
+
+def set_due(connection: Connection, state: QueueState, row: Marks, due_ms: int) -> None:
+    """Hide the message until `due_ms`, or show it when that has come."""
+    connection.execute("UPDATE messages SET due_ms = ? WHERE id = ?", (due_ms, row.id))
+    state.count_row(row.due_ms, row.receive_count, row.tenant, -1)
+    state.count_row(due_ms, row.receive_count, row.tenant, 1)
+
+
+def move(
+    connection: Connection, origin: QueueState, destination: QueueState, row: Marks, now_ms: int, *, as_new: bool
+) -> None:
+    """Move a message to the end of another queue, visible there at once.
+
+    Dead-lettered (not `as_new`) it keeps id, counts and, on standard queues, its sent time. AWS: on a FIFO
+    queue the sent time starts anew. Redriven (`as_new`) it is a new message.
+    """
+    due_ms = destination.advance(connection, now_ms)
+    moved = destination.number << receipts.QUEUE_SHIFT | destination.sequences(connection, 1)
+    if as_new:
+        connection.execute(_MOVE_NEW, (moved, destination.number, due_ms, now_ms, new_message_id(), row.id))
+        receive_count, sent_ms = 0, now_ms
+    else:
+        sent = now_ms if destination.fifo else None
+        connection.execute(_MOVE_DEAD, (moved, destination.number, due_ms, sent, origin.name, row.id))
+        receive_count = row.receive_count
+        sent_ms = connection.execute("SELECT sent_ms FROM messages WHERE id = ?", (moved,)).get
+    if row.external:
+        connection.execute(_MOVE_BODY, (moved, row.id))
+    connection.execute(_DELETE, (row.id,))
+    origin.count_row(row.due_ms, row.receive_count, row.tenant, -1)
+    destination.count_row(due_ms, receive_count, row.tenant, 1)
+    destination.next_expiry_ms = min(destination.next_expiry_ms, sent_ms + destination.settings.retention_ms)

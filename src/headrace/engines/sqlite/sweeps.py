@@ -1,0 +1,145 @@
+"""Removing many messages, a slice at a time, so that nothing else waits long.
+
+Each function does one slice inside the turn's transaction and says whether there may be more; whoever
+calls it lets the event loop turn in between. All of them pick up where a killed process left off.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Final
+
+from headrace.engines.sqlite import fifo, receipts, rows
+from headrace.engines.sqlite.connection import Connection
+from headrace.engines.sqlite.queue_state import NEVER, QueueState
+from headrace.engines.sqlite.rows import MARK_COLUMNS, Marks
+
+SLICE: Final = 500
+"""Rows removed or moved in one go: about two milliseconds."""
+
+_OLDEST: Final = f"SELECT {MARK_COLUMNS}, sent_ms FROM messages WHERE id BETWEEN ? AND ? ORDER BY id LIMIT ?"
+_OLDEST_MOVED: Final = f"""
+SELECT {MARK_COLUMNS}, sent_ms FROM messages WHERE queue = ? AND source IS NOT NULL ORDER BY sent_ms LIMIT ?"""
+_THROUGH: Final = f"SELECT {MARK_COLUMNS} FROM messages WHERE id BETWEEN ? AND ? ORDER BY id LIMIT ?"
+_VISIBLE: Final = f"""
+SELECT {MARK_COLUMNS}, source FROM messages WHERE queue = ? AND due_ms <= ?
+ORDER BY due_ms, receive_count, id LIMIT ?"""
+_VISIBLE_MOVED: Final = f"""
+SELECT {MARK_COLUMNS}, source FROM messages WHERE queue = ? AND source IS NOT NULL AND due_ms <= ?
+ORDER BY sent_ms LIMIT ?"""
+_SOURCES: Final = "SELECT DISTINCT source FROM messages WHERE queue = ? AND source IS NOT NULL"
+_OF_QUEUE: Final = "SELECT id FROM messages WHERE id BETWEEN ? AND ? ORDER BY id LIMIT ?"
+
+EVERYTHING: Final = "; ".join(
+    f"DELETE FROM {table}" for table in ("messages", "bodies", "groups", "dedups", "attempts", "queues")
+)
+"""Removes all queues at once."""
+
+
+def span(number: int) -> tuple[int, int]:
+    """The first and last id a queue's messages can have."""
+    first = number << receipts.QUEUE_SHIFT
+    return first, first | receipts.MAX_SEQUENCE
+
+
+def oldest_sent_ms(connection: Connection, state: QueueState) -> int | None:
+    """When the oldest message was sent, or None when the queue is empty."""
+    found = [
+        *connection.execute(_OLDEST, (*span(state.number), 1)),
+        *connection.execute(_OLDEST_MOVED, (state.number, 1)),
+    ]
+    return min((row[-1] for row in found), default=None)
+
+
+def expire(connection: Connection, state: QueueState, now_ms: int) -> bool:
+    """Remove messages older than the retention. AWS: in flight or not."""
+    now_ms = state.advance(connection, now_ms)
+    cutoff_ms = now_ms - state.settings.retention_ms
+    found = [
+        *connection.execute(_OLDEST, (*span(state.number), SLICE)),
+        *connection.execute(_OLDEST_MOVED, (state.number, SLICE)),
+    ]
+    expired = {row[0]: Marks._make(row[:-1]) for row in found if row[-1] <= cutoff_ms}
+    _remove(connection, state, expired.values(), now_ms)
+    oldest_ms = oldest_sent_ms(connection, state)
+    state.next_expiry_ms = NEVER if oldest_ms is None else oldest_ms + state.settings.retention_ms
+    return state.next_expiry_ms <= now_ms
+
+
+def purge(connection: Connection, state: QueueState, through: int, now_ms: int) -> bool:
+    """Remove messages up to the id `through`, whatever their state."""
+    now_ms = state.advance(connection, now_ms)
+    first, _ = span(state.number)
+    doomed = [Marks._make(row) for row in connection.execute(_THROUGH, (first, through, SLICE))]
+    _remove(connection, state, doomed, now_ms)
+    return len(doomed) == SLICE
+
+
+def _remove(connection: Connection, state: QueueState, doomed: Iterable[Marks], now_ms: int) -> None:
+    if state.fifo:
+        fifo.remove(connection, state, list(doomed), now_ms, of_lock=False)
+    else:
+        rows.remove(connection, state, doomed)
+
+
+def drop(connection: Connection, number: int) -> bool:
+    """Remove what is left of a dropped queue, and its row at the end."""
+    ids = [message for (message,) in connection.execute(_OF_QUEUE, (*span(number), SLICE))]
+    if ids:
+        connection.execute("DELETE FROM messages WHERE id BETWEEN ? AND ?", (ids[0], ids[-1]))
+        connection.execute("DELETE FROM bodies WHERE id BETWEEN ? AND ?", (ids[0], ids[-1]))
+        return True
+    for table in ("groups", "dedups", "attempts"):
+        key = "name" if table == "groups" else "number"
+        connection.execute(
+            f"DELETE FROM {table} WHERE queue = ? AND {key} IN (SELECT {key} FROM {table} WHERE queue = ? LIMIT ?)",
+            (number, number, SLICE),
+        )
+        if connection.changes():
+            return True
+    connection.execute("DELETE FROM queues WHERE number = ?", (number,))
+    return False
+
+
+def forget(connection: Connection, now_ms: int) -> bool:
+    """Forget deduplication ids and receive attempts whose time has passed."""
+    forgotten = 0
+    for table in ("dedups", "attempts"):
+        connection.execute(
+            f"DELETE FROM {table} WHERE expires_ms <= ? AND number IN "
+            f"(SELECT number FROM {table} ORDER BY number LIMIT ?)",
+            (now_ms, SLICE),
+        )
+        forgotten = max(forgotten, connection.changes())
+    return forgotten == SLICE
+
+
+def sources(connection: Connection, state: QueueState) -> list[str]:
+    """The queues that messages here were dead-lettered from."""
+    return [name for (name,) in connection.execute(_SOURCES, (state.number,))]
+
+
+def redrive(
+    connection: Connection,
+    state: QueueState,
+    destination: QueueState | None,
+    by_source: Mapping[str, QueueState],
+    max_messages: int,
+    now_ms: int,
+) -> int:
+    """Move visible messages to `destination`, or each to its source; how many moved."""
+    now_ms = state.advance(connection, now_ms)
+    select = _VISIBLE if destination else _VISIBLE_MOVED
+    found = connection.execute(select, (state.number, now_ms, min(max_messages, SLICE))).fetchall()
+    moved = 0
+    emptied: list[Marks] = []
+    for *columns, source in found:
+        row = Marks._make(columns)
+        target = destination or by_source.get(source)
+        if target is not None:
+            fifo.move(connection, state, target, row, now_ms, as_new=True)
+            emptied.append(row)
+            moved += 1
+    if state.fifo:
+        fifo.settle(connection, state, emptied, now_ms)
+    return moved
