@@ -1,0 +1,85 @@
+"""Headrace's own endpoints, under `/_headrace/`: its health, and what tests need of a server."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import Any, Final
+
+import msgspec
+
+from headrace.errors import ServiceError
+from headrace.wire.messages import Request, Response
+
+PREFIX: Final = "/_headrace/"
+MS_PER_S: Final = 1000
+
+_encode: Final = msgspec.json.Encoder().encode
+
+
+class _Advance(msgspec.Struct):
+    advance_s: float = msgspec.field()
+
+    def __post_init__(self) -> None:
+        if self.advance_s < 0:
+            raise ValueError("a clock moves forward only")
+
+
+class Control:
+    """`health` says how the server is; `reset` forgets everything stored (None where test endpoints are off);
+    `advance` moves the clock on by milliseconds and says what it shows then (None where the clock is not virtual).
+    """
+
+    def __init__(
+        self,
+        *,
+        health: Callable[[], dict[str, Any]],
+        reset: Callable[[], Awaitable[None]] | None,
+        advance: Callable[[int], Awaitable[int]] | None,
+    ) -> None:
+        self._health = health
+        self._reset = reset
+        self._advance = advance
+
+    async def answer(self, request: Request) -> Response:
+        """The answer to `GET health`, `POST reset` or `POST clock {"advance_s": 3600}`, in JSON.
+
+        Raises ServiceError for an endpoint that there is not or that is off, and for what it cannot read.
+        """
+        name = request.path.removeprefix(PREFIX).rstrip("/")
+        method = _METHODS.get(name)
+        if method is None:
+            raise ServiceError("NotFound", f"There is no {request.path}; there are {_ENDPOINTS}.", status=404)
+        if request.method != method:
+            raise ServiceError("MethodNotAllowed", f"{request.path} takes {method} only.", status=405)
+        if name == "health":
+            return _answer(request, self._health())
+        return await (self._forget(request) if name == "reset" else self._move_clock(request))
+
+    async def _forget(self, request: Request) -> Response:
+        if self._reset is None:
+            raise ServiceError("NotFound", "The test endpoints are off; --test-endpoints turns them on.", status=404)
+        await self._reset()
+        return _answer(request, {"status": "ok"})
+
+    async def _move_clock(self, request: Request) -> Response:
+        if self._advance is None:
+            raise ServiceError(
+                "NotFound",
+                "The clock is the machine's own, or the test endpoints are off; --clock virtual and "
+                "--test-endpoints make it one that can be moved.",
+                status=404,
+            )
+        try:
+            wanted = msgspec.json.decode(request.body, type=_Advance)
+        except msgspec.MsgspecError as error:
+            raise ServiceError("InvalidRequest", f'The body must be like {{"advance_s": 3600}}: {error}.') from error
+        return _answer(request, {"now_ms": await self._advance(round(wanted.advance_s * MS_PER_S))})
+
+
+_METHODS: Final = {"health": "GET", "reset": "POST", "clock": "POST"}
+_ENDPOINTS: Final = ", ".join(f"{method} {PREFIX}{name}" for name, method in _METHODS.items())
+
+
+def _answer(request: Request, value: dict[str, Any]) -> Response:
+    headers = [("content-type", "application/json"), ("x-amzn-requestid", request.id)]
+    return Response(200, headers, _encode(value))

@@ -1,0 +1,192 @@
+"""A request as it came and a response as it goes out, whatever protocol they speak."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from typing import Any, Final, Protocol
+from urllib.parse import parse_qsl
+
+from headrace import limits
+from headrace.errors import ServiceError
+
+MAX_DRAINED_BYTES: Final = 4 * limits.MAX_REQUEST_BYTES
+"""How much of a body that is too large is read on, so that its sender comes to read the answer."""
+
+MAX_QUERY_FIELDS: Final = 100_000
+"""Fields of a query string or form. AWS: PutMetricData, the widest call, stays below."""
+
+_SURELY_SMALL_DIGITS: Final = len(str(limits.MAX_REQUEST_BYTES)) - 1
+
+
+class Headers(Protocol):
+    """A request's headers, by lower-case name."""
+
+    def get(self, key: str, default: Any = None) -> Any:
+        """The header's first value."""
+
+
+class Scope(Protocol):
+    """What the server says of a request (RSGI's HTTP scope)."""
+
+    proto: str
+    http_version: str
+    scheme: str
+    method: str
+    path: str
+    query_string: str
+    authority: str | None
+
+    @property
+    def headers(self) -> Headers:
+        """The request's headers."""
+
+
+class Stream(Protocol):
+    """A response body being sent piece by piece."""
+
+    async def send_bytes(self, data: bytes) -> None:
+        """Send a piece; raises when the client has hung up."""
+
+
+class Exchange(Protocol):
+    """The server's end of one request and its response (RSGI's HTTP protocol)."""
+
+    async def __call__(self) -> bytes:
+        """The whole body; raises RuntimeError when it ends early or is not well formed."""
+
+    def __aiter__(self) -> AsyncIterator[bytes]:
+        """The body in pieces."""
+
+    async def client_disconnect(self) -> None:
+        """Return when the client has hung up."""
+
+    def response_bytes(self, status: int, headers: list[tuple[str, str]], body: bytes) -> None:
+        """Answer."""
+
+    def response_stream(self, status: int, headers: list[tuple[str, str]]) -> Stream:
+        """Answer with a body that is sent piece by piece."""
+
+
+class Request:
+    """One request: its head, its whole body (once read), and the id it is known by."""
+
+    __slots__ = ("_scope", "body", "headers", "id", "method", "path")
+
+    def __init__(self, scope: Scope, request_id: str) -> None:
+        self._scope = scope
+        self.id = request_id
+        self.method = scope.method
+        self.path = scope.path
+        self.headers = scope.headers
+        self.body = b""
+
+    @property
+    def authority(self) -> str:
+        """Host and port as the client named them: `:authority` of HTTP/2, the Host header of HTTP/1.1."""
+        authority: str = self._scope.authority or self.headers.get("host") or "localhost"
+        return authority
+
+    @property
+    def base_url(self) -> str:
+        """Scheme and authority the client used, without a slash at the end."""
+        return f"{self._scope.scheme}://{self.authority}"
+
+    @property
+    def query_string(self) -> str:
+        """What stands after the question mark."""
+        return self._scope.query_string
+
+    def query(self) -> dict[str, str]:
+        """The parameters after the question mark. Raises ServiceError `MalformedQueryString`."""
+        return parse_fields(self.query_string)
+
+
+class Response:
+    """One answer: a body of bytes, or an async iterator of them for an answer that streams."""
+
+    __slots__ = ("body", "headers", "status")
+
+    def __init__(self, status: int, headers: list[tuple[str, str]], body: bytes | AsyncIterator[bytes]) -> None:
+        self.status = status
+        self.headers = headers
+        self.body = body
+
+
+def parse_fields(text: str) -> dict[str, str]:
+    """The fields of a query string or a form; of several with one name the last. Raises ServiceError."""
+    try:
+        return dict(parse_qsl(text, keep_blank_values=True, errors="strict", max_num_fields=MAX_QUERY_FIELDS))
+    except ValueError as error:
+        raise ServiceError("MalformedQueryString", f"The parameters cannot be read: {error}.") from error
+
+
+async def read_body(request: Request, exchange: Exchange) -> bytes:
+    """The request's whole body, at most `limits.MAX_REQUEST_BYTES` long.
+
+    Raises ServiceError: `RequestEntityTooLarge` (413) for a longer one, `IncompleteBody` for one that ends early or whose
+    chunks are not well formed.
+    """
+    length = request.headers.get("content-length")
+    if length is None:
+        return await _read_chunks(request, exchange)
+    if len(length) > _SURELY_SMALL_DIGITS and int(length) > limits.MAX_REQUEST_BYTES:
+        await _drain(request, exchange, int(length))
+        raise _too_large()
+    try:
+        return await exchange()
+    except RuntimeError as error:
+        raise _incomplete() from error
+
+
+async def _read_chunks(request: Request, exchange: Exchange) -> bytes:
+    """A body whose length is not announced."""
+    pieces: list[bytes] = []
+    size = empty = 0
+    async for piece in exchange:
+        size += len(piece)
+        empty += not piece
+        if size <= limits.MAX_REQUEST_BYTES:
+            pieces.append(piece)
+        elif size > MAX_DRAINED_BYTES:
+            break
+    if size > limits.MAX_REQUEST_BYTES:
+        raise _too_large()
+    if empty > 1 and request.headers.get("trailer") is None:
+        # Granian yields an empty piece at the end, one for each part it cannot read, and one for trailers.
+        raise _incomplete()
+    return b"".join(pieces)
+
+
+async def _drain(request: Request, exchange: Exchange, length: int) -> None:
+    """Read on what the client is sending anyway; a client that waits to be asked (`Expect`) is not asked."""
+    if length > MAX_DRAINED_BYTES or request.headers.get("expect") is not None:
+        return
+    async for _ in exchange:
+        pass
+
+
+def _too_large() -> ServiceError:
+    return ServiceError(
+        "RequestEntityTooLarge", f"The request body is larger than {limits.MAX_REQUEST_BYTES} bytes.", status=413
+    )
+
+
+def _incomplete() -> ServiceError:
+    return ServiceError("IncompleteBody", "The request body ends early or is not well formed.")
+
+
+async def send(exchange: Exchange, response: Response) -> None:
+    """Send the answer. When the client hangs up during one that streams, its iterator is closed."""
+    body = response.body
+    if isinstance(body, bytes):
+        exchange.response_bytes(response.status, response.headers, body)
+        return
+    stream = exchange.response_stream(response.status, response.headers)
+    try:
+        async for piece in body:
+            await stream.send_bytes(piece)
+    except RuntimeError:  # RSGI's ProtocolClosed: nobody listens any more.
+        return
+    finally:
+        if (close := getattr(body, "aclose", None)) is not None:
+            await close()

@@ -1,0 +1,115 @@
+"""The listening socket and the HTTP server behind it: Granian, embedded in this process's event loop."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import sys
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Any, Final
+
+import msgspec
+from granian._granian import SocketHolder
+from granian.constants import HTTPModes, Interfaces, SSLProtocols, TaskImpl
+from granian.http import HTTP1Settings
+from granian.server.embed import Server
+
+from headrace import limits
+from headrace.wire.messages import Exchange, Scope
+
+Handle = Callable[[Scope, Exchange], Awaitable[None]]
+
+MAX_DRAIN_S: Final = 25
+"""How long a stopping server waits for the requests in progress. A long poll waits 20 s at most."""
+
+HEADER_READ_TIMEOUT_MS: Final = 60_000
+"""How long a client may take to send a request's head."""
+
+
+class Listener(msgspec.Struct, frozen=True, kw_only=True):
+    """Where to listen: `port` 0 takes a free one; with a certificate and its key (PEM files) it speaks TLS 1.2 and 1.3."""
+
+    host: str
+    port: int
+    tls_cert: str | None = None
+    tls_key: str | None = None
+
+
+async def serve(handle: Handle, listener: Listener, *, ready: Callable[[str], None], stop: asyncio.Event) -> None:
+    """Have `handle` answer requests until `stop` is set and those in progress are answered.
+
+    Speaks HTTP/1.1 and HTTP/2, the latter by prior knowledge or, with TLS, by ALPN. Calls `ready` with the base URL once
+    it accepts connections. Raises OSError, with what to do, when the address cannot be listened on.
+    """
+    listening = _bind(listener)
+    server = _Server(handle, listener, listening)
+    serving = asyncio.create_task(server.serve())
+    ready(_base_url(listener, listening.getsockname()[1]))
+    stopping = asyncio.create_task(stop.wait())
+    try:
+        await asyncio.wait({serving, stopping}, return_when=asyncio.FIRST_COMPLETED)
+        server.stop()
+        await asyncio.wait({serving}, timeout=MAX_DRAIN_S)
+    finally:
+        stopping.cancel()
+        serving.cancel()
+
+
+def _bind(listener: Listener) -> socket.socket:
+    """A socket that listens, and no other process with it."""
+    try:
+        family, kind, protocol, _, address = socket.getaddrinfo(
+            listener.host, listener.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+        )[0]
+        listening = socket.socket(family, kind, protocol)
+    except OSError as error:
+        raise OSError(error.errno, f"cannot listen on {listener.host}: {error.strerror}") from error
+    try:
+        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        listening.bind(address)
+        listening.listen(limits.MAX_CONNECTIONS_WAITING)
+    except OSError as error:
+        listening.close()
+        raise OSError(
+            error.errno,
+            f"cannot listen on {listener.host}:{listener.port}: {error.strerror}; --port 0 takes a free port",
+        ) from error
+    return listening
+
+
+def _base_url(listener: Listener, port: int) -> str:
+    host = f"[{listener.host}]" if ":" in listener.host else listener.host
+    return f"{'https' if listener.tls_cert else 'http'}://{host}:{port}"
+
+
+class _Server(Server):
+    """Granian's server on a socket that listens already."""
+
+    def __init__(self, handle: Handle, listener: Listener, listening: socket.socket) -> None:
+        super().__init__(
+            handle,
+            listener.host,
+            listening.getsockname()[1],
+            interface=Interfaces.RSGI,
+            task_impl=TaskImpl.asyncio,
+            http=HTTPModes.auto,
+            websockets=False,
+            backlog=limits.MAX_CONNECTIONS_WAITING,
+            backpressure=limits.MAX_CONCURRENT_REQUESTS,
+            http1_settings=HTTP1Settings(header_read_timeout=HEADER_READ_TIMEOUT_MS),
+            log_enabled=False,
+            ssl_cert=Path(listener.tls_cert) if listener.tls_cert else None,
+            ssl_key=Path(listener.tls_key) if listener.tls_key else None,
+            ssl_protocol_min=SSLProtocols.tls12,
+        )
+        self._listening = listening
+
+    def _init_shared_socket(self) -> None:
+        backlog: tuple[Any, ...] = (
+            (limits.MAX_CONNECTIONS_WAITING,) if sys.platform.startswith(("linux", "freebsd")) else ()
+        )
+        self._shd = SocketHolder(self._listening.detach(), False, *backlog)
+        self._sfd = self._shd.get_fd()
+        self._ssp = None
