@@ -22,38 +22,46 @@ Event = MutableMapping[str, Any]
 def set_up_logging(level: LogLevel, form: LogFormat, stream: TextIO | None = None) -> None:
     """Send everything at or above `level` to `stream` (standard error), in this form; `auto` looks for a terminal."""
     stream = stream or sys.stderr
-    human = form == "human" or (form == "auto" and stream.isatty())
-    threshold = logging.getLevelNamesMapping()[level.upper()]
-    shared: list[structlog.typing.Processor] = [
+    set_up_structlog(level, form, stream)
+    handler = logging.StreamHandler(stream)
+    handler.setFormatter(
+        structlog.stdlib.ProcessorFormatter(
+            processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *_rendering(form, stream)],
+            foreign_pre_chain=_shared(),
+        )
+    )
+    root = logging.getLogger()
+    root.handlers = [handler]
+    root.setLevel(max(_threshold(level), logging.INFO))
+
+
+def set_up_structlog(level: LogLevel, form: LogFormat, stream: TextIO) -> None:
+    """The same for structlog alone: for a process whose `logging` is somebody else's, as a test's is."""
+    structlog.configure(
+        processors=[*_shared(), *_rendering(form, stream)],
+        wrapper_class=structlog.make_filtering_bound_logger(_threshold(level)),
+        logger_factory=structlog.PrintLoggerFactory(stream),
+    )
+
+
+def _threshold(level: LogLevel) -> int:
+    return logging.getLevelNamesMapping()[level.upper()]
+
+
+def _shared() -> list[structlog.typing.Processor]:
+    return [
         structlog.contextvars.merge_contextvars,
         structlog.processors.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
         structlog.processors.StackInfoRenderer(),
     ]
-    render = _human(stream) if human else [structlog.processors.format_exc_info, _as_json]
-    structlog.configure(
-        processors=[*shared, *render],
-        wrapper_class=structlog.make_filtering_bound_logger(threshold),
-        logger_factory=structlog.PrintLoggerFactory(stream),
-        cache_logger_on_first_use=True,
-    )
-    handler = logging.StreamHandler(stream)
-    handler.setFormatter(
-        structlog.stdlib.ProcessorFormatter(
-            processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *render], foreign_pre_chain=shared
-        )
-    )
-    root = logging.getLogger()
-    root.handlers = [handler]
-    root.setLevel(max(threshold, logging.INFO))
 
 
-def _human(stream: TextIO) -> list[structlog.typing.Processor]:
-    return [
-        structlog.dev.ConsoleRenderer(
-            colors=stream.isatty(), exception_formatter=structlog.dev.plain_traceback, pad_event_to=36
-        )
-    ]
+def _rendering(form: LogFormat, stream: TextIO) -> list[structlog.typing.Processor]:
+    if form == "human" or (form == "auto" and stream.isatty()):
+        plain = structlog.dev.plain_traceback
+        return [structlog.dev.ConsoleRenderer(colors=stream.isatty(), exception_formatter=plain, pad_event_to=36)]
+    return [structlog.processors.format_exc_info, _as_json]
 
 
 def _as_json(_logger: Any, _method: str, event: Event) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import sys
 import threading
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
@@ -21,10 +22,12 @@ if TYPE_CHECKING:
 def serve(**settings: Any) -> Iterator[Endpoint]:
     """Serve on a free port of 127.0.0.1 while the block runs, in memory and on a virtual clock.
 
-    `settings` are those of `headrace.settings.Settings` and go before these. Raises what keeps the server from
-    starting (SettingsError, StorageError, ResourcesError).
+    Warnings and errors are logged. `settings` are those of `headrace.settings.Settings` and go before these. Raises
+    what keeps the server from starting (SettingsError, StorageError, ResourcesError).
     """
-    server = _ServerThread(msgspec.structs.replace(Settings(port=0, data=MEMORY, clock="virtual"), **settings))
+    server = _ServerThread(
+        msgspec.structs.replace(Settings(port=0, data=MEMORY, clock="virtual", log_level="warning"), **settings)
+    )
     endpoint = Endpoint(server.start())
     try:
         yield endpoint
@@ -64,8 +67,13 @@ class _ServerThread:
             raise self._failure
 
     def _run(self) -> None:
+        import structlog
         import uvloop
 
+        from headrace.logging_setup import set_up_structlog
+
+        if not structlog.is_configured():
+            set_up_structlog(self._settings.log_level, self._settings.log_format, sys.stderr)
         try:
             with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
                 runner.run(self._serve())
