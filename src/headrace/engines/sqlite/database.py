@@ -71,6 +71,7 @@ class Database:
         self._lock_fd = -1
         self._turn_open = False
         self._waiting: list[asyncio.Future[None]] = []
+        self._callbacks: list[Callable[[], object]] = []
         self._committing: asyncio.Future[None] | None = None
         self._commit_on_thread = False
         self._threads = ThreadPoolExecutor(max_workers=3, thread_name_prefix="sqlite")
@@ -230,6 +231,13 @@ class Database:
         self._waiting.append(done)
         return done
 
+    def when_durable(self, callback: Callable[[], object]) -> None:
+        """Inside `write`: have `callback` run once the turn is durable, before its writers are answered.
+
+        Callbacks run in the order they were given, and not at all when the turn is taken back.
+        """
+        self._callbacks.append(callback)
+
     # --- the turn ---
 
     def _begin(self) -> None:
@@ -286,6 +294,10 @@ class Database:
     def _answer(self, error: StorageError | None) -> None:
         self._turn_open = False
         waiting, self._waiting = self._waiting, []
+        callbacks, self._callbacks = self._callbacks, []
+        if error is None:
+            for callback in callbacks:
+                callback()
         for done in waiting:
             if done.done():
                 continue

@@ -209,18 +209,19 @@ def delete(
     AWS: on a FIFO queue a receipt whose visibility timeout has passed deletes nothing and is an error.
     """
     now_ms = state.advance(connection, now_ms)
+    found = rows.find(connection, claims)
     outcomes = []
     doomed: list[Marks] = []
     for claim in claims:
-        row = rows.marks(connection, claim.id) if claim else None
+        row = found.get(claim.id) if claim else None
         if claim is None:
             outcomes.append(Outcome.MALFORMED)
-        elif row is None or row in doomed:
+        elif row is None:
             outcomes.append(Outcome.GONE)
         elif row.receive_count != claim.receive_count or row.due_ms <= now_ms:
             outcomes.append(Outcome.EXPIRED)
         else:
-            doomed.append(row)
+            doomed.append(found.pop(row.id))
             outcomes.append(Outcome.DONE)
     remove(connection, state, doomed, now_ms, of_lock=True)
     return outcomes
@@ -256,10 +257,11 @@ def change_visibility(
 ) -> list[Outcome]:
     """Hide messages in flight anew, or show them (timeout 0); a group is free when its last one is visible."""
     now_ms = state.advance(connection, now_ms)
+    found = rows.find(connection, [claim for claim, _ in changes])
     outcomes = []
     groups: set[str] = set()
     for claim, hide_ms in changes:
-        row = rows.marks(connection, claim.id) if claim else None
+        row = found.get(claim.id) if claim else None
         if claim is None:
             outcomes.append(Outcome.MALFORMED)
         elif row is None:
@@ -271,7 +273,7 @@ def change_visibility(
         elif now_ms + hide_ms > claim.received_ms + state.settings.max_hidden_ms:
             outcomes.append(Outcome.BEYOND_LIMIT)
         else:
-            rows.set_due(connection, state, row, now_ms + hide_ms)
+            found[row.id] = rows.set_due(connection, state, row, now_ms + hide_ms)
             groups.add(row.group or "")
             outcomes.append(Outcome.DONE)
     for group in groups:

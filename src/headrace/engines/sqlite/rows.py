@@ -6,7 +6,8 @@ Each function runs inside the turn's transaction and keeps the queue's counts in
 from __future__ import annotations
 
 import random
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
+from functools import cache
 from typing import Any, Final, NamedTuple
 
 from headrace.engines.sqlite import receipts
@@ -16,16 +17,21 @@ from headrace.primitives.queues import Received
 
 INLINE_MAX: Final = 1_000
 """Characters and bytes of body and header together that are kept in the message's own row."""
+MAX_IDS: Final = 10
+"""Ids in one statement; there is a prepared statement for each number of them."""
 
 _INSERT: Final = f"INSERT INTO messages VALUES ({', '.join('?' * 14)})"
 _INSERT_BODY: Final = "INSERT INTO bodies VALUES (?, ?, ?)"
 _SELECT_BODY: Final = "SELECT header, body FROM bodies WHERE id = ?"
-_HIDE: Final = "UPDATE messages SET due_ms = ?, receive_count = ?, first_received_ms = ? WHERE id = ?"
+_HIDE: Final = """
+UPDATE messages SET due_ms = ?, receive_count = receive_count + 1,
+    first_received_ms = CASE receive_count WHEN 0 THEN ? ELSE first_received_ms END
+WHERE id IN """
 _PUT_BACK: Final = """
 UPDATE messages SET due_ms = ?, receive_count = receive_count - 1,
     first_received_ms = CASE receive_count WHEN 1 THEN 0 ELSE first_received_ms END
 WHERE id = ? AND receive_count = ?"""
-_DELETE: Final = "DELETE FROM messages WHERE id = ?"
+_DELETE: Final = "DELETE FROM messages WHERE id IN "
 _DELETE_BODY: Final = "DELETE FROM bodies WHERE id = ?"
 _MOVE_BODY: Final = "UPDATE bodies SET id = ? WHERE id = ?"
 _MOVE_DEAD: Final = """
@@ -70,7 +76,13 @@ class Marks(NamedTuple):
 
 
 MARK_COLUMNS: Final = "id, due_ms, receive_count, tenant, grp, body IS NULL"
-_SELECT_MARKS: Final = f"SELECT {MARK_COLUMNS} FROM messages WHERE id = ?"
+_SELECT_MARKS: Final = f"SELECT {MARK_COLUMNS} FROM messages WHERE id IN "
+
+
+@cache
+def _some(statement: str, count: int) -> str:
+    """The statement for `count` ids: one for several rows costs half of several for one."""
+    return f"{statement}({', '.join('?' * count)})"
 
 
 def new_message_id() -> bytes:
@@ -101,11 +113,9 @@ def insert_body(connection: Connection, message: int, header: bytes, body: str) 
 def hide(connection: Connection, state: QueueState, rows: Sequence[Row], hide_ms: int, now_ms: int) -> list[Received]:
     """Hand these visible rows out: hidden for `hide_ms` from `now_ms`, their receive counted."""
     due_ms = now_ms + hide_ms
-    connection.executemany(
-        _HIDE, [(due_ms, row.receive_count + 1, row.first_received_ms or now_ms, row.id) for row in rows]
-    )
+    connection.execute(_some(_HIDE, len(rows)), (due_ms, now_ms, *[row.id for row in rows]))
+    state.visible -= len(rows)
     for row in rows:
-        state.visible -= 1
         state.count_row(due_ms, 1, row.tenant, 1)
     handed_out = []
     for row in rows:
@@ -116,7 +126,7 @@ def hide(connection: Connection, state: QueueState, rows: Sequence[Row], hide_ms
 
 def put_back(connection: Connection, state: QueueState, message: int, receive_count: int) -> Marks | None:
     """Undo the receive that brought the message to `receive_count`, unless it was received again since."""
-    row = marks(connection, message)
+    row = marks(connection, (message,)).get(message)
     if row is None or row.receive_count != receive_count or row.due_ms <= state.cursor_ms:
         return None
     connection.execute(_PUT_BACK, (state.cursor_ms, message, receive_count))
@@ -145,26 +155,38 @@ def received(connection: Connection, row: Row, receipt: str, receive_count: int,
     )
 
 
-def marks(connection: Connection, message: int) -> Marks | None:
-    """The row's marks, or None when there is no such message."""
-    found = connection.execute(_SELECT_MARKS, (message,)).fetchone()
-    return None if found is None else Marks._make(found)
+def marks(connection: Connection, ids: Sequence[int]) -> dict[int, Marks]:
+    """The marks of those messages that exist, by id. At most MAX_IDS ids."""
+    found = connection.execute(_some(_SELECT_MARKS, len(ids)), ids)
+    return {row[0]: Marks._make(row) for row in found}
 
 
-def remove(connection: Connection, state: QueueState, doomed: Iterable[Marks]) -> None:
+def find(connection: Connection, claims: Sequence[receipts.Receipt | None]) -> dict[int, Marks]:
+    """The marks of those messages that the receipts name and that exist, by id."""
+    ids = [claim.id for claim in claims if claim is not None]
+    found: dict[int, Marks] = {}
+    for start in range(0, len(ids), MAX_IDS):
+        found |= marks(connection, ids[start : start + MAX_IDS])
+    return found
+
+
+def remove(connection: Connection, state: QueueState, doomed: Sequence[Marks]) -> None:
     """Delete the messages, bodies and all."""
+    for start in range(0, len(doomed), MAX_IDS):
+        ids = [row.id for row in doomed[start : start + MAX_IDS]]
+        connection.execute(_some(_DELETE, len(ids)), ids)
     for row in doomed:
-        connection.execute(_DELETE, (row.id,))
         if row.external:
             connection.execute(_DELETE_BODY, (row.id,))
         state.count_row(row.due_ms, row.receive_count, row.tenant, -1)
 
 
-def set_due(connection: Connection, state: QueueState, row: Marks, due_ms: int) -> None:
-    """Hide the message until `due_ms`, or show it when that has come."""
+def set_due(connection: Connection, state: QueueState, row: Marks, due_ms: int) -> Marks:
+    """Hide the message until `due_ms`, or show it when that has come; its marks from now on."""
     connection.execute("UPDATE messages SET due_ms = ? WHERE id = ?", (due_ms, row.id))
     state.count_row(row.due_ms, row.receive_count, row.tenant, -1)
     state.count_row(due_ms, row.receive_count, row.tenant, 1)
+    return row._replace(due_ms=due_ms)
 
 
 def move(
@@ -187,7 +209,7 @@ def move(
         sent_ms = connection.execute("SELECT sent_ms FROM messages WHERE id = ?", (moved,)).get
     if row.external:
         connection.execute(_MOVE_BODY, (moved, row.id))
-    connection.execute(_DELETE, (row.id,))
+    connection.execute(_some(_DELETE, 1), (row.id,))
     origin.count_row(row.due_ms, row.receive_count, row.tenant, -1)
     destination.count_row(due_ms, receive_count, row.tenant, 1)
     destination.next_expiry_ms = min(destination.next_expiry_ms, sent_ms + destination.settings.retention_ms)

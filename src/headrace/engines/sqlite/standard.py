@@ -141,11 +141,11 @@ def delete(
 ) -> list[Outcome]:
     """Delete by receipt. A receipt of an earlier receive deletes the message too, while it exists."""
     state.advance(connection, now_ms)
+    found = rows.find(connection, claims)
+    rows.remove(connection, state, list(found.values()))
     outcomes = []
     for claim in claims:
-        row = rows.marks(connection, claim.id) if claim else None
-        if row is not None:
-            rows.remove(connection, state, (row,))
+        row = found.pop(claim.id, None) if claim else None
         outcomes.append(Outcome.DONE if row else Outcome.GONE if claim else Outcome.MALFORMED)
     return outcomes
 
@@ -158,9 +158,10 @@ def change_visibility(
 ) -> list[Outcome]:
     """Hide messages in flight anew, or show them (timeout 0)."""
     now_ms = state.advance(connection, now_ms)
+    found = rows.find(connection, [claim for claim, _ in changes])
     outcomes = []
     for claim, hide_ms in changes:
-        row = rows.marks(connection, claim.id) if claim else None
+        row = found.get(claim.id) if claim else None
         if claim is None:
             outcomes.append(Outcome.MALFORMED)
         elif row is None:
@@ -170,6 +171,6 @@ def change_visibility(
         elif now_ms + hide_ms > claim.received_ms + state.settings.max_hidden_ms:
             outcomes.append(Outcome.BEYOND_LIMIT)
         else:
-            rows.set_due(connection, state, row, now_ms + hide_ms)
+            found[row.id] = rows.set_due(connection, state, row, now_ms + hide_ms)
             outcomes.append(Outcome.DONE)
     return outcomes

@@ -6,7 +6,7 @@ calls it lets the event loop turn in between. All of them pick up where a killed
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
 from typing import Final
 
 from headrace.engines.sqlite import fifo, receipts, rows
@@ -60,7 +60,7 @@ def expire(connection: Connection, state: QueueState, now_ms: int) -> bool:
         *connection.execute(_OLDEST_MOVED, (state.number, SLICE)),
     ]
     expired = {row[0]: Marks._make(row[:-1]) for row in found if row[-1] <= cutoff_ms}
-    _remove(connection, state, expired.values(), now_ms)
+    _remove(connection, state, list(expired.values()), now_ms)
     oldest_ms = oldest_sent_ms(connection, state)
     state.next_expiry_ms = NEVER if oldest_ms is None else oldest_ms + state.settings.retention_ms
     return state.next_expiry_ms <= now_ms
@@ -75,9 +75,9 @@ def purge(connection: Connection, state: QueueState, through: int, now_ms: int) 
     return len(doomed) == SLICE
 
 
-def _remove(connection: Connection, state: QueueState, doomed: Iterable[Marks], now_ms: int) -> None:
+def _remove(connection: Connection, state: QueueState, doomed: Sequence[Marks], now_ms: int) -> None:
     if state.fifo:
-        fifo.remove(connection, state, list(doomed), now_ms, of_lock=False)
+        fifo.remove(connection, state, doomed, now_ms, of_lock=False)
     else:
         rows.remove(connection, state, doomed)
 
