@@ -79,7 +79,8 @@ def _deduplicate(
     """Remember the deduplication id; what became of the first message with it, when it was seen before."""
     if message.dedup_id is None:
         return None
-    key = f"{message.group}\0{message.dedup_id}" if state.settings.dedup_per_group else message.dedup_id
+    group = message.group or ""
+    key = f"{len(group)}:{group}{message.dedup_id}" if state.settings.dedup_per_group else message.dedup_id
     memory = (state.number, key, message_id, sequence, now_ms + state.settings.dedup_window_ms)
     connection.execute(_REMEMBER, memory)
     if connection.changes():
@@ -266,9 +267,7 @@ def change_visibility(
             outcomes.append(Outcome.MALFORMED)
         elif row is None:
             outcomes.append(Outcome.GONE)
-        elif row.due_ms <= now_ms:
-            outcomes.append(Outcome.NOT_IN_FLIGHT)
-        elif row.receive_count != claim.receive_count:
+        elif row.receive_count != claim.receive_count or row.due_ms <= now_ms:
             outcomes.append(Outcome.EXPIRED)
         elif now_ms + hide_ms > claim.received_ms + state.settings.max_hidden_ms:
             outcomes.append(Outcome.BEYOND_LIMIT)

@@ -143,10 +143,15 @@ class QueueState:
             connection.execute("UPDATE queues SET next_sequence = ? WHERE number = ?", (self.reserved_to, self.number))
         return first
 
+    def room(self) -> int:
+        """How many more messages may be in flight, as of the cursor."""
+        limit = self.settings.max_in_flight
+        return max(0, limit - self.in_flight) if limit else NEVER
+
     def available_ms(self) -> int:
         """When there may next be something to hand out, as far as is known."""
         if self.fifo:
-            return self.groups_due_ms
+            return self.groups_due_ms if self.room() else self.next_due_ms
         return self.cursor_ms if self.visible else self.next_due_ms
 
 

@@ -31,6 +31,7 @@ from headrace.primitives.queues import (
     Depth,
     Outcome,
     Outgoing,
+    OverInFlight,
     QueueMissing,
     QueueSettings,
     Received,
@@ -159,7 +160,7 @@ class SqliteQueues:
 
     async def delete(self, queue: str, texts: Sequence[str]) -> list[Outcome]:
         """See `Queues.delete`."""
-        state = await self._state(queue)
+        state = await self._unexpired(queue)
         claims = [receipts.decode(text, state.number) for text in texts]
         order: ModuleType = fifo if state.fifo else standard
         outcomes: list[Outcome] = await self._database.write(
@@ -171,7 +172,7 @@ class SqliteQueues:
 
     async def change_visibility(self, queue: str, changes: Sequence[tuple[str, int]]) -> list[Outcome]:
         """See `Queues.change_visibility`."""
-        state = await self._state(queue)
+        state = await self._unexpired(queue)
         claims = [(receipts.decode(text, state.number), hide_ms) for text, hide_ms in changes]
         order: ModuleType = fifo if state.fifo else standard
         outcomes: list[Outcome] = await self._database.write(
@@ -287,9 +288,9 @@ class SqliteQueues:
         dead = await self._dead_letter_queue(state)
         if state.stale or (dead is not None and dead.stale):
             return [], 1  # look again
-        if not state.fifo:
-            self._advance(state)
-            max_messages = standard.check_room(state, max_messages)
+        max_messages = min(max_messages, self._room(state))
+        if not max_messages:
+            return [], 0
         handed_out: list[Received] = []
         try:
             moved = await self._database.write(
@@ -336,11 +337,20 @@ class SqliteQueues:
         except QueueMissing:
             return None  # AWS: without its dead-letter queue a queue hands such messages out on and on
 
-    def _advance(self, state: QueueState) -> None:
+    def _room(self, state: QueueState) -> int:
+        """How many more messages may be in flight. Raises OverInFlight.
+
+        AWS: about 120,000 messages may be in flight. Then ReceiveMessage fails with OverLimit on a standard
+        queue, and finds nothing on a FIFO queue.
+        """
         try:
             state.advance(self._connection, self._clock.now_ms())
         except apsw.Error as cause:
             raise storage_error(cause) from cause
+        room = state.room()
+        if not room and not state.fifo:
+            raise OverInFlight
+        return room
 
     async def _put_back(self, queue: str, handed_out: Sequence[Received]) -> None:
         """Make visible again what was handed out to someone who is gone."""

@@ -16,7 +16,7 @@ from headrace.engines.sqlite import receipts, rows
 from headrace.engines.sqlite.connection import Connection
 from headrace.engines.sqlite.queue_state import QueueState
 from headrace.engines.sqlite.rows import COLUMNS, Marks, Row
-from headrace.primitives.queues import Outcome, Outgoing, OverInFlight, Received, Sent
+from headrace.primitives.queues import Outcome, Outgoing, Received, Sent
 
 MAX_MOVES: Final = 100
 """Messages moved to the dead-letter queue in one go; a receive that finds more goes again."""
@@ -24,7 +24,7 @@ MAX_TENANT_SEEKS: Final = 64
 """Tenants looked at in one receive, when some tenant is noisy."""
 
 _DUE: Final = f"""
-SELECT {COLUMNS} FROM messages WHERE queue = ? AND due_ms <= ? ORDER BY due_ms, receive_count, id LIMIT ?"""
+SELECT {COLUMNS} FROM messages WHERE queue = ? AND due_ms <= ? ORDER BY due_ms, id LIMIT ?"""
 _NEXT_TENANT: Final = "SELECT tenant FROM messages WHERE queue = ? AND tenant > ? ORDER BY tenant LIMIT 1"
 _DUE_OF_TENANT: Final = f"""
 SELECT {COLUMNS} FROM messages WHERE queue = ? AND tenant = ? AND due_ms <= ? ORDER BY due_ms LIMIT ?"""
@@ -55,19 +55,6 @@ def send(connection: Connection, state: QueueState, messages: Sequence[Outgoing]
     rows.insert(connection, filled)
     state.next_expiry_ms = min(state.next_expiry_ms, now_ms + state.settings.retention_ms)
     return sent
-
-
-def check_room(state: QueueState, max_messages: int) -> int:
-    """How many messages may be handed out. Raises OverInFlight when none may.
-
-    AWS: a standard queue has at most about 120,000 messages in flight; then ReceiveMessage fails with OverLimit.
-    """
-    limit = state.settings.max_in_flight
-    if not limit:
-        return max_messages
-    if state.in_flight >= limit:
-        raise OverInFlight
-    return min(max_messages, limit - state.in_flight)
 
 
 def take(

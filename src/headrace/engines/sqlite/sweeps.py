@@ -23,7 +23,7 @@ SELECT {MARK_COLUMNS}, sent_ms FROM messages WHERE queue = ? AND source IS NOT N
 _THROUGH: Final = f"SELECT {MARK_COLUMNS} FROM messages WHERE id BETWEEN ? AND ? ORDER BY id LIMIT ?"
 _VISIBLE: Final = f"""
 SELECT {MARK_COLUMNS}, source FROM messages WHERE queue = ? AND due_ms <= ?
-ORDER BY due_ms, receive_count, id LIMIT ?"""
+ORDER BY due_ms, id LIMIT ?"""
 _VISIBLE_MOVED: Final = f"""
 SELECT {MARK_COLUMNS}, source FROM messages WHERE queue = ? AND source IS NOT NULL AND due_ms <= ?
 ORDER BY sent_ms LIMIT ?"""

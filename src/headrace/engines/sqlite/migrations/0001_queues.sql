@@ -26,7 +26,7 @@ CREATE TABLE messages (
     body              TEXT
 ) STRICT;
 
-CREATE INDEX messages_by_due ON messages (queue, due_ms, receive_count);
+CREATE INDEX messages_by_due ON messages (queue, due_ms, id, receive_count);
 CREATE INDEX messages_by_group ON messages (queue, grp) WHERE grp IS NOT NULL;
 CREATE INDEX messages_by_tenant ON messages (queue, tenant, due_ms) WHERE tenant IS NOT NULL;
 -- Dead-lettered messages of standard queues keep their sent time, so for them age does not follow the id.
