@@ -19,7 +19,7 @@ import fcntl
 import os
 import time
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
@@ -38,6 +38,8 @@ CHECKPOINT_PAGES: Final = 4_096
 CHECKPOINT_REST_PAGES: Final = 256
 """At most this many pages are moved on the loop's own thread."""
 CHECKPOINT_PASSES: Final = 8
+WAL_KEPT_BYTES: Final = 64 * 1024 * 1024
+"""A WAL that one huge turn made longer than this is cut when it starts over."""
 SLOW_SYNC_S: Final = 0.002
 """A device whose fsync takes longer than this has its commits made on a thread."""
 QUICK_CHECK_BYTES: Final = 32 * 1024 * 1024
@@ -72,9 +74,12 @@ class Database:
         self._turn_open = False
         self._waiting: list[asyncio.Future[None]] = []
         self._callbacks: list[Callable[[], object]] = []
-        self._committing: asyncio.Future[None] | None = None
+        self._commit_job: Future[StorageError | None] | None = None
+        self._committing: asyncio.Future[StorageError | None] | None = None
         self._commit_on_thread = False
+        self._committer = ThreadPoolExecutor(max_workers=1, thread_name_prefix="sqlite-commit")
         self._threads = ThreadPoolExecutor(max_workers=3, thread_name_prefix="sqlite")
+        self._closed = False
         self._wal_pages = 0
         self._wal_rest_due = False
         self._checkpoint: asyncio.Task[None] | None = None
@@ -101,7 +106,8 @@ class Database:
             if not self.in_memory:
                 self._claim_directory()
                 self._commit_on_thread = self.sync_s > SLOW_SYNC_S
-            self._connection = self._connect()
+            self._connection = apsw.Connection(self.file, statementcachesize=STATEMENTS_CACHED)
+            self._prepare(self._connection)
             migrations.migrate(self._connection)
             self._quick_check()
             self._connection.set_wal_hook(self._note_wal)
@@ -130,14 +136,16 @@ class Database:
                 f"{self.directory}: cannot be used as data directory: {cause.strerror}. Choose another --data."
             ) from cause
 
-    def _connect(self) -> apsw.Connection:
-        connection = apsw.Connection(self.file, statementcachesize=STATEMENTS_CACHED)
+    def _prepare(self, connection: apsw.Connection) -> None:
         connection.set_busy_timeout(2_000)
+        migrations.verify(connection)  # before anything is changed in a file that is not ours
+        if connection.readonly("main"):
+            raise StorageReadOnly(f"{self.file}: the data file cannot be written.")
         connection.execute("PRAGMA page_size = 4096; PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL")
         connection.execute(
-            f"PRAGMA cache_size = -{CACHE_KIB}; PRAGMA wal_autocheckpoint = 0; PRAGMA temp_store = MEMORY"
+            f"PRAGMA cache_size = -{CACHE_KIB}; PRAGMA wal_autocheckpoint = 0; PRAGMA temp_store = MEMORY;"
+            f"PRAGMA journal_size_limit = {WAL_KEPT_BYTES}"
         )
-        return connection
 
     def _quick_check(self) -> None:
         if self.in_memory or Path(self.file).stat().st_size > QUICK_CHECK_BYTES:
@@ -148,9 +156,13 @@ class Database:
 
     def close(self) -> None:
         """Commit the open turn, move the WAL in and release the directory. Idempotent."""
-        if self._turn_open:
-            self._commit()
+        self._closed = True
+        self._committer.shutdown(wait=True)
         self._threads.shutdown(wait=True)
+        if self._commit_job is not None:
+            self._commit_ended()
+        elif self._turn_open:
+            self._settle(self._commit())
         for reader in self._readers:
             reader.close()
         self._readers.clear()
@@ -209,6 +221,8 @@ class Database:
         """
         if self.in_memory:
             return await self.read(work, self.connection)
+        if self._closed:
+            raise StorageError("The database is closed.")
         try:
             return await asyncio.get_running_loop().run_in_executor(self._threads, self._with_reader, work)
         except apsw.Error as cause:
@@ -249,38 +263,39 @@ class Database:
         asyncio.get_running_loop().call_soon(self._end_turn)
 
     def _end_turn(self) -> None:
-        if not self._turn_open:
-            return  # an abort ended it
+        if not self._turn_open or self._committing is not None:
+            return  # an abort ended the turn this was called for, and its call ended the next one
         if self._commit_on_thread:
-            self._committing = asyncio.ensure_future(self._commit_aside())
+            self._commit_job = self._committer.submit(self._commit)
+            self._committing = asyncio.wrap_future(self._commit_job)
+            self._committing.add_done_callback(self._commit_ended)
         else:
-            self._commit()
+            self._settle(self._commit())
 
-    def _commit(self) -> None:
+    def _commit_ended(self, _ended: asyncio.Future[StorageError | None] | None = None) -> None:
+        if self._commit_job is not None:  # else `close` was faster
+            error = self._commit_job.result()
+            self._commit_job = self._committing = None
+            self._settle(error)
+
+    def _commit(self) -> StorageError | None:
+        """Make the turn durable; what went wrong, if anything. Runs on the loop or on the committing thread."""
         try:
-            self._commit_and_trim()
+            self.connection.execute("COMMIT")
         except apsw.Error as cause:
-            self._abort(storage_error(cause))
-        else:
-            self._answer(None)
-
-    async def _commit_aside(self) -> None:
-        loop = asyncio.get_running_loop()
-        try:
-            await loop.run_in_executor(self._threads, self._commit_and_trim)
-        except apsw.Error as cause:
-            self._abort(storage_error(cause))
-        else:
-            self._answer(None)
-        finally:
-            self._committing = None
-
-    def _commit_and_trim(self) -> None:
-        self.connection.execute("COMMIT")
+            return storage_error(cause)
         if self._wal_rest_due:
             self._wal_rest_due = False
             with contextlib.suppress(apsw.Error):  # the data is safe in the WAL; the next round tries again
-                self.connection.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_PASSIVE)
+                pages, moved = self.connection.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_PASSIVE)
+                self._wal_pages = pages - moved
+        return None
+
+    def _settle(self, error: StorageError | None) -> None:
+        if error is None:
+            self._answer(None)
+        else:
+            self._abort(error)
 
     def _abort(self, error: StorageError) -> None:
         # SQLite has rolled back by itself after some errors (disk full), after others not.
@@ -305,7 +320,7 @@ class Database:
                 done.set_result(None)
             else:
                 done.set_exception(error)
-        if self._wal_pages > CHECKPOINT_PAGES and self._checkpoint is None:
+        if self._wal_pages > CHECKPOINT_PAGES and self._checkpoint is None and not self._closed:
             self._checkpoint = asyncio.get_running_loop().create_task(self._move_wal())
 
     # --- the WAL ---

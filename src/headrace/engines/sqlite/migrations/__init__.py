@@ -22,21 +22,28 @@ def scripts() -> list[tuple[int, str]]:
     return sorted((int(entry.name[:4]), entry.read_text()) for entry in files)
 
 
-def migrate(connection: apsw.Connection) -> None:
-    """Bring the schema up to date. Raises StorageCorrupt for a file of another program or a newer version."""
+def verify(connection: apsw.Connection) -> int:
+    """The file's schema version, 0 for a new file. Raises StorageCorrupt when it is another program's or newer."""
     application_id = connection.execute("PRAGMA application_id").get
     version: int = connection.execute("PRAGMA user_version").get
-    known = scripts()
-    if application_id != APPLICATION_ID:
-        if application_id or version or connection.execute("SELECT count(*) FROM sqlite_schema").get:
-            raise StorageCorrupt(f"{connection.filename}: this is a database of another program.")
-        connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
-    if version > known[-1][0]:
+    if application_id != APPLICATION_ID and (
+        application_id or version or connection.execute("SELECT count(*) FROM sqlite_schema").get
+    ):
+        raise StorageCorrupt(f"{connection.filename}: this is a database of another program. Choose another --data.")
+    known = scripts()[-1][0]
+    if version > known:
         raise StorageCorrupt(
-            f"{connection.filename}: written by a newer Headrace (schema {version}; this one knows {known[-1][0]})."
+            f"{connection.filename}: written by a newer Headrace (schema {version}; this one knows {known}). "
+            "Start that version, or choose another --data."
         )
-    for number, sql in known:
+    return version
+
+
+def migrate(connection: apsw.Connection) -> None:
+    """Bring the schema up to date. Raises StorageCorrupt as `verify` does."""
+    version = verify(connection)
+    for number, sql in scripts():
         if number > version:
             with connection:
                 connection.execute(sql)
-                connection.execute(f"PRAGMA user_version = {number}")
+                connection.execute(f"PRAGMA application_id = {APPLICATION_ID}; PRAGMA user_version = {number}")
