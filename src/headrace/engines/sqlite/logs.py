@@ -56,7 +56,7 @@ class SqliteLogs:
         self._sweep = LogSweep(database, clock, self._find)
         database.on_rollback.append(self._states.clear)
 
-    def start(self) -> None:
+    async def start(self) -> None:
         """Begin to remove what is dead. Call it on the event loop once the database is open."""
         self._sweep.start()
 
