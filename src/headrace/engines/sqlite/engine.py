@@ -28,7 +28,7 @@ class SqliteEngine:
         """Open the database and take up what a stopped process left. Raises StorageError."""
         self.database.open()
         await self.queues.start()
-        self.logs.start()
+        await self.logs.start()
 
     async def drain(self) -> None:
         """End all waiting calls early, with nothing."""
