@@ -13,6 +13,14 @@ from headrace.wire.messages import Request, Response
 PREFIX: Final = "/_headrace/"
 MS_PER_S: Final = 1000
 
+GREETING: Final = {
+    "message": "This is Headrace. AWS SDKs, the AWS CLI and Terraform take this URL as their endpoint URL.",
+    "health": f"{PREFIX}health",
+}
+"""What somebody who looks at `/` is told."""
+
+_READS: Final = frozenset({"GET", "HEAD"})
+
 _encode: Final = msgspec.json.Encoder().encode
 
 
@@ -24,9 +32,19 @@ class _Advance(msgspec.Struct):
             raise ValueError("a clock moves forward only")
 
 
+def is_for_headrace(request: Request) -> bool:
+    """Whether a request is for Headrace itself: for its endpoints, or a look at `/` that calls no AWS action."""
+    if request.path.startswith(PREFIX):
+        return True
+    looks = request.method in _READS and request.path == "/" and not request.query_string
+    return looks and request.headers.get("authorization") is None and request.headers.get("x-amz-target") is None
+
+
 class Control:
-    """`health` says how the server is; `reset` forgets everything stored (None where test endpoints are off);
-    `advance` moves the clock on by milliseconds and says what it shows then (None where the clock is not virtual).
+    """Answers what is for Headrace itself.
+
+    `health` says how the server is; `reset` forgets everything stored (None where test endpoints are off); `advance`
+    moves the clock on by milliseconds and says what it shows then (None where the clock is not virtual).
     """
 
     def __init__(
@@ -41,10 +59,12 @@ class Control:
         self._advance = advance
 
     async def answer(self, request: Request) -> Response:
-        """The answer to `GET health`, `POST reset` or `POST clock {"advance_s": 3600}`, in JSON.
+        """The answer to `GET health`, `POST reset` or `POST clock {"advance_s": 3600}`, in JSON; to `GET /` a greeting.
 
         Raises ServiceError for an endpoint that there is not or that is off, and for what it cannot read.
         """
+        if request.path == "/":
+            return _answer(request, GREETING)
         name = request.path.removeprefix(PREFIX).rstrip("/")
         method = _METHODS.get(name)
         if method is None:

@@ -6,19 +6,19 @@ import asyncio
 import itertools
 import logging
 import uuid
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from http import HTTPStatus
 from typing import Any
 
 import structlog
 
 from headrace.context import Context, Principal, Server
 from headrace.errors import ServiceError, StorageError
-from headrace.wire import control
-from headrace.wire.auth import sigv4
-from headrace.wire.catalog import Catalog, Service
-from headrace.wire.codecs.awsjson import JsonCodec
-from headrace.wire.control import Control
-from headrace.wire.messages import Exchange, Request, Scope, read_body, send
+from headrace.wire.auth.sigv4 import Caller, authenticate
+from headrace.wire.catalog import Catalog, Operation
+from headrace.wire.control import Control, is_for_headrace
+from headrace.wire.messages import Exchange, Request, Response, Scope, read_body, send
+from headrace.wire.routing import Codec, Router, region_of
 from headrace.wire.validation import check
 
 
@@ -30,44 +30,45 @@ class Dispatcher:
         self._server = server
         self._states = states
         self._control = control
-        self._json = {
-            version: JsonCodec(version) for version in ("application/x-amz-json-1.0", "application/x-amz-json-1.1")
-        }
+        self._router = Router(catalog)
         self._new_request_id = _request_ids()
         self._log = structlog.get_logger().bind()
-        self._logs_calls = self._log.is_enabled_for(logging.DEBUG)
+        self._logs_calls: bool = self._log.is_enabled_for(logging.DEBUG)
 
     async def handle(self, scope: Scope, exchange: Exchange) -> None:
         """Answer one request, whatever it is. Ends without an answer only when the client has hung up."""
         request = Request(scope, self._new_request_id())
-        codec = self._json["application/x-amz-json-1.0"]
-        service: Service | None = None
+        codec = self._router.codec(request)
         try:
             request.body = await read_body(request, exchange)
-            if request.path.startswith(control.PREFIX):
+            if is_for_headrace(request):
                 response = await self._control.answer(request)
-                await send(exchange, response)
-                return
-            operation = self._catalog.targets[request.headers.get("x-amz-target", "")]
-            service = operation.service
-            caller = sigv4.read_authorization(request.headers.get("authorization", ""))
-            params = codec.decode(operation, request)
-            ctx = self._context(service, caller.principal, caller.region or sigv4.DEFAULT_REGION, request, exchange)
-            result = await operation.action(ctx, params)
-            response = codec.encode(operation, result, request.id)
+            else:
+                operation = codec.operation(request)
+                caller = authenticate(request)
+                params = codec.decode(operation, request)
+                self._authorise(caller.principal, operation, params)
+                result = await operation.action(self._context(operation, caller, request, exchange), params)
+                response = codec.encode(operation, result, request.id)
         except asyncio.CancelledError:
             return
-        except Exception as error:
-            response = codec.refuse(service, self._service_error(error, request.id), request.id)
+        except Exception as error:  # noqa: BLE001 - whatever went wrong, the caller gets an answer
+            response = self._refuse(request, codec, error)
+        if self._logs_calls:
+            self._log.debug("answered", request_id=request.id, path=request.path, status=response.status)
         await send(exchange, response)
 
     async def invoke(
         self, service: str, operation: str, params: dict[str, Any], *, principal: Principal, region: str
     ) -> dict[str, Any]:
-        """Call an operation from within the process. Raises ServiceError as the operation does."""
+        """Call an operation from within the process, as `handle` does without HTTP, codec and signature.
+
+        Raises ServiceError as the operation does.
+        """
         called = self._catalog.services[service].operation(operation)
         check(called.service.overlay.style, called.input, params)
-        ctx = Context(
+        self._authorise(principal, called, params)
+        context = Context(
             server=self._server,
             state=self._states[service],
             principal=principal,
@@ -75,34 +76,46 @@ class Dispatcher:
             request_id=self._new_request_id(),
             base_url=self._server.base_url,
         )
-        return await called.action(ctx, params)
+        return await called.action(context, params)
 
-    def _context(
-        self, service: Service, principal: Principal, region: str, request: Request, exchange: Exchange
-    ) -> Context:
+    def _authorise(self, principal: Principal, operation: Operation, params: dict[str, Any]) -> None:
+        """Raise ServiceError `AccessDenied` unless the principal may call the operation with these parameters.
+
+        Everybody may call everything: policies are stored and validated, but not enforced.
+        """
+
+    def _context(self, operation: Operation, caller: Caller, request: Request, exchange: Exchange) -> Context:
         return Context(
             server=self._server,
-            state=self._states[service.name],
-            principal=principal,
-            region=region,
+            state=self._states[operation.service.name],
+            principal=caller.principal,
+            region=caller.region or region_of(request),
             request_id=request.id,
             base_url=request.base_url,
             hangup=exchange.client_disconnect,
         )
 
-    def _service_error(self, error: Exception, request_id: str) -> ServiceError:
-        """Any error as the caller is to see it."""
+    def _refuse(self, request: Request, codec: Codec, error: Exception) -> Response:
+        """The answer to a request that failed, in the protocol it was made in."""
+        response = codec.refuse(codec.service(request), self._service_error(error, request), request.id)
+        if response.status == HTTPStatus.METHOD_NOT_ALLOWED:
+            response.headers.append(("allow", "GET, POST"))
+        return response
+
+    def _service_error(self, error: Exception, request: Request) -> ServiceError:
+        """Any error as the caller is to see it; what is not the caller's fault is logged."""
         if isinstance(error, ServiceError):
             return error
         if isinstance(error, StorageError):
-            self._log.error("storage", request_id=request_id, error=str(error))
-            return ServiceError("ServiceUnavailable", str(error), status=503)
-        self._log.exception("unexpected error", request_id=request_id, exc_info=error)
-        return ServiceError("InternalFailure", f"Request {request_id} failed for an unexpected reason.", status=500)
+            self._log.error("storage failed", request_id=request.id, reason=str(error))
+            return ServiceError("ServiceUnavailable", str(error), status=HTTPStatus.SERVICE_UNAVAILABLE)
+        self._log.error("request failed", request_id=request.id, path=request.path, exc_info=error)
+        message = f"The request failed for a reason unforeseen; the log tells of request {request.id}."
+        return ServiceError("InternalFailure", message, status=HTTPStatus.INTERNAL_SERVER_ERROR)
 
 
-def _request_ids():
-    """Request ids in the form of a UUID: the process's own random beginning, then a count."""
+def _request_ids() -> Callable[[], str]:
+    """Makes request ids of a UUID's form: a random beginning, this process's own, and a count."""
     prefix = str(uuid.uuid4())[:24]
     count = itertools.count(1)
     return lambda: f"{prefix}{next(count):012x}"

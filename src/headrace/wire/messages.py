@@ -15,6 +15,9 @@ MAX_DRAINED_BYTES: Final = 4 * limits.MAX_REQUEST_BYTES
 MAX_QUERY_FIELDS: Final = 100_000
 """Fields of a query string or form. AWS: PutMetricData, the widest call, stays below."""
 
+FORM_TYPES: Final = frozenset({"application/x-www-form-urlencoded", ""})
+"""The media types of a body that is a form; one that names none is taken for it."""
+
 _SURELY_SMALL_DIGITS: Final = len(str(limits.MAX_REQUEST_BYTES)) - 1
 
 
@@ -70,7 +73,7 @@ class Exchange(Protocol):
 class Request:
     """One request: its head, its whole body (once read), and the id it is known by."""
 
-    __slots__ = ("_scope", "body", "headers", "id", "method", "path")
+    __slots__ = ("_fields", "_scope", "body", "headers", "id", "method", "path")
 
     def __init__(self, scope: Scope, request_id: str) -> None:
         self._scope = scope
@@ -79,6 +82,7 @@ class Request:
         self.path = scope.path
         self.headers = scope.headers
         self.body = b""
+        self._fields: dict[str, str] | None = None
 
     @property
     def authority(self) -> str:
@@ -96,9 +100,22 @@ class Request:
         """What stands after the question mark."""
         return self._scope.query_string
 
-    def query(self) -> dict[str, str]:
-        """The parameters after the question mark. Raises ServiceError `MalformedQueryString`."""
-        return parse_fields(self.query_string)
+    @property
+    def content_type(self) -> str:
+        """The media type of the body, in lower case and without parameters; "" when none is named."""
+        given: str = self.headers.get("content-type") or ""
+        return given.partition(";")[0].strip().lower()
+
+    def fields(self) -> dict[str, str]:
+        """The parameters after the question mark and, over them, those of a form in the body; of one name the last.
+
+        Raises ServiceError `MalformedQueryString`.
+        """
+        if self._fields is None:
+            self._fields = _parse(self.query_string)
+            if self.body and self.content_type in FORM_TYPES:
+                self._fields |= _parse(self.body)
+        return self._fields
 
 
 class Response:
@@ -112,19 +129,19 @@ class Response:
         self.body = body
 
 
-def parse_fields(text: str) -> dict[str, str]:
-    """The fields of a query string or a form; of several with one name the last. Raises ServiceError."""
+def _parse(form: str | bytes) -> dict[str, str]:
     try:
+        text = form if isinstance(form, str) else form.decode()
         return dict(parse_qsl(text, keep_blank_values=True, errors="strict", max_num_fields=MAX_QUERY_FIELDS))
     except ValueError as error:
-        raise ServiceError("MalformedQueryString", f"The parameters cannot be read: {error}.") from error
+        raise ServiceError("MalformedQueryString", f"The parameters cannot be read: {error}.", status=404) from error
 
 
 async def read_body(request: Request, exchange: Exchange) -> bytes:
     """The request's whole body, at most `limits.MAX_REQUEST_BYTES` long.
 
-    Raises ServiceError: `RequestEntityTooLarge` (413) for a longer one, `IncompleteBody` for one that ends early or whose
-    chunks are not well formed.
+    Raises ServiceError: `RequestEntityTooLarge` (413) for a longer one, `IncompleteBody` for one that ends early or
+    whose chunks are not well formed.
     """
     length = request.headers.get("content-length")
     if length is None:

@@ -28,7 +28,7 @@ HEADER_READ_TIMEOUT_MS: Final = 60_000
 
 
 class Listener(msgspec.Struct, frozen=True, kw_only=True):
-    """Where to listen: `port` 0 takes a free one; with a certificate and its key (PEM files) it speaks TLS 1.2 and 1.3."""
+    """Where to listen: `port` 0 takes a free one; with a certificate and its key (PEM files) it speaks TLS."""
 
     host: str
     port: int
@@ -39,8 +39,8 @@ class Listener(msgspec.Struct, frozen=True, kw_only=True):
 async def serve(handle: Handle, listener: Listener, *, ready: Callable[[str], None], stop: asyncio.Event) -> None:
     """Have `handle` answer requests until `stop` is set and those in progress are answered.
 
-    Speaks HTTP/1.1 and HTTP/2, the latter by prior knowledge or, with TLS, by ALPN. Calls `ready` with the base URL once
-    it accepts connections. Raises OSError, with what to do, when the address cannot be listened on.
+    Speaks HTTP/1.1 and HTTP/2, the latter by prior knowledge or, with TLS, by ALPN. Calls `ready` with the base URL
+    once it accepts connections. Raises OSError, with what to do, when the address cannot be listened on.
     """
     listening = _bind(listener)
     server = _Server(handle, listener, listening)
@@ -49,7 +49,7 @@ async def serve(handle: Handle, listener: Listener, *, ready: Callable[[str], No
     stopping = asyncio.create_task(stop.wait())
     try:
         await asyncio.wait({serving, stopping}, return_when=asyncio.FIRST_COMPLETED)
-        server.stop()
+        server.end()
         await asyncio.wait({serving}, timeout=MAX_DRAIN_S)
     finally:
         stopping.cancel()
@@ -106,10 +106,12 @@ class _Server(Server):
         )
         self._listening = listening
 
+    def end(self) -> None:
+        """Accept no more connections, answer what is in progress, and return from `serve`."""
+        self.signal_handler_interrupt()  # type: ignore[no-untyped-call] # Granian has no types here
+
     def _init_shared_socket(self) -> None:
-        backlog: tuple[Any, ...] = (
-            (limits.MAX_CONNECTIONS_WAITING,) if sys.platform.startswith(("linux", "freebsd")) else ()
-        )
-        self._shd = SocketHolder(self._listening.detach(), False, *backlog)
-        self._sfd = self._shd.get_fd()
-        self._ssp = None
+        holder: Any = SocketHolder
+        backlog = (limits.MAX_CONNECTIONS_WAITING,) if sys.platform.startswith(("linux", "freebsd")) else ()
+        shared = holder(self._listening.detach(), False, *backlog)
+        vars(self).update(_shd=shared, _sfd=shared.get_fd(), _ssp=None)

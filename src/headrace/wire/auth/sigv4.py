@@ -14,6 +14,7 @@ import msgspec
 
 from headrace import limits
 from headrace.context import Principal
+from headrace.wire.messages import FORM_TYPES, Request
 
 DEFAULT_ACCOUNT: Final = "000000000000"
 """The account of every credential that does not name one."""
@@ -31,6 +32,18 @@ class Caller(msgspec.Struct, frozen=True):
     principal: Principal
     region: str
     service: str
+
+
+def authenticate(request: Request) -> Caller:
+    """Who sent the request. Raises ServiceError when it is not signed in a header and its fields cannot be read."""
+    header = request.headers.get("authorization")
+    if header is not None:
+        return read_authorization(header)
+    if not request.query_string and request.content_type not in FORM_TYPES:
+        return ANONYMOUS
+    fields = request.fields()
+    credential = fields.get("X-Amz-Credential") or fields.get("AWSAccessKeyId")
+    return read_credential(credential) if credential else ANONYMOUS
 
 
 def read_authorization(header: str) -> Caller:

@@ -15,7 +15,8 @@ from typing import Any, Final
 import msgspec
 
 from headrace.errors import ServiceError
-from headrace.wire.catalog import Operation, Service
+from headrace.wire.auth.sigv4 import read_authorization
+from headrace.wire.catalog import Catalog, Operation, Service, unknown_operation
 from headrace.wire.codecs.errors import describe
 from headrace.wire.codecs.schema import Recursive, schema_of
 from headrace.wire.messages import Request, Response
@@ -30,9 +31,25 @@ _encode: Final = msgspec.json.Encoder().encode
 class JsonCodec:
     """One version of the protocol, by its content type. Decoders are compiled on an operation's first call."""
 
-    def __init__(self, content_type: str) -> None:
+    def __init__(self, content_type: str, catalog: Catalog) -> None:
         self._content_type = content_type
+        self._catalog = catalog
+        self._targets = catalog.targets
         self._decoders: dict[Operation, Decode] = {}
+
+    def service(self, request: Request) -> Service | None:
+        """The service that `X-Amz-Target` names or else the caller has signed for, if it is one that is served."""
+        named = self._catalog.service_of_target(request.headers.get("x-amz-target") or "")
+        return named or self._catalog.services.get(
+            read_authorization(request.headers.get("authorization") or "").service
+        )
+
+    def operation(self, request: Request) -> Operation:
+        """The operation that `X-Amz-Target` names. Raises ServiceError `UnknownOperationException`."""
+        operation = self._targets.get(request.headers.get("x-amz-target"))
+        if operation is None or request.method != "POST":
+            raise self._no_operation(request)
+        return operation
 
     def decode(self, operation: Operation, request: Request) -> dict[str, Any]:
         """The operation's parameters. Raises the ServiceError that says what is wrong with them."""
@@ -40,6 +57,18 @@ class JsonCodec:
         if decode is None:
             decode = self._decoders[operation] = _compile(operation)
         return decode(request.body)
+
+    def _no_operation(self, request: Request) -> ServiceError:
+        target = request.headers.get("x-amz-target")
+        if request.method != "POST":
+            return ServiceError("MethodNotAllowed", f"{request.method} is not supported; use POST.", status=405)
+        if target is None:
+            return ServiceError("UnknownOperationException", "The request has no X-Amz-Target header.")
+        service = self._catalog.service_of_target(target)
+        if service is not None:
+            return unknown_operation(service, target.rpartition(".")[2])
+        served = ", ".join(self._catalog.services)
+        return ServiceError("UnknownOperationException", f"There is no operation {target}; services served: {served}.")
 
     def encode(self, _operation: Operation, result: dict[str, Any], request_id: str) -> Response:
         """The answer that carries an operation's result."""
@@ -139,8 +168,9 @@ def _whole(kind: str) -> Callable[[Any], int]:
 
 
 def _number(value: Any) -> float:
-    number = isinstance(value, int | float) and not isinstance(value, bool)
-    return value if number else _mismatch(value, "Double")
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        return value
+    return float(_mismatch(value, "Double"))
 
 
 def _timestamp(value: Any) -> float:

@@ -22,7 +22,8 @@ _SCALARS: Final[dict[str, Any]] = {
     "timestamp": float,
 }
 
-_typed_dict: Final = cast("Any", TypedDict)
+_list, _dict, _typed_dict = cast("tuple[Any, Any, Any]", (list, dict, TypedDict))
+"""Untyped, as the types made of them here are made at run time."""
 
 
 class Recursive(Exception):
@@ -46,12 +47,11 @@ def _type(shape: Shape, style: Style, within: tuple[str, ...]) -> Any:
         return _structure(shape, style, inside)
     if shape.kind == "list":
         assert shape.member is not None
-        return _annotated(list[_type(shape.member, style, inside)], constraints)  # type: ignore[misc] # made at run time
+        return _annotated(_list[_type(shape.member, style, inside)], constraints)
     if shape.kind == "map":
         assert shape.key is not None
         assert shape.value is not None
-        key, value = _type(shape.key, style, inside), _type(shape.value, style, inside)
-        return _annotated(dict[key, value], constraints)
+        return _annotated(_dict[_type(shape.key, style, inside), _type(shape.value, style, inside)], constraints)
     if shape.enum and style.missing is None:
         return Literal[shape.enum]
     return _annotated(_SCALARS[shape.kind], constraints)

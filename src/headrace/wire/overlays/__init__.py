@@ -24,11 +24,12 @@ class Overlay(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """One service's file. All of it is optional: a service that needs nothing has no file.
 
     `model` is the directory of botocore's model where it is not the signing name. `error_namespace` goes before the
-    JSON type of modeled errors, `coral_namespace` before all others. `members`, `elements` and `entries` are the Query
-    protocol's names for structures' members, lists' elements and maps' keys and values. `lenient` names structures whose
-    missing members the service's own rules judge. `paths` are patterns of URL paths that name a resource, with groups
-    `region`, `account` and `name`; `path_member` is the parameter such a path stands for. `query_error_header` says
-    whether JSON errors carry `x-amzn-query-error`.
+    JSON type of modeled errors, `coral_namespace` before all others. `members`, `elements` and `entries` are the
+    Query protocol's names for structures' members, lists' elements and maps' keys and values. `lenient` names
+    structures whose missing members the service's own rules judge. `paths` are patterns of URL paths that name a
+    resource of the service; such a URL stands for the parameter `path_member`. `host_labels` are names for the
+    service in a host's name, besides its own. `query_error_header` says whether JSON errors carry `x-amzn-query-
+    error`.
     """
 
     model: str = ""
@@ -37,8 +38,9 @@ class Overlay(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     error_namespace: str = ""
     coral_namespace: str = ""
     query_error_header: bool = False
-    path_member: str = ""
+    host_labels: frozenset[str] = frozenset()
     paths: tuple[str, ...] = ()
+    path_member: str = ""
     style: Style = msgspec.field(default_factory=Style)
     lenient: frozenset[str] = frozenset()
     errors: dict[str, WireError] = {}
