@@ -1,22 +1,16 @@
 """The Queues primitive on SQLite.
 
 The order of standard and FIFO queues stands in `standard` and `fifo`, functions that run inside the
-turn's transaction; here is what surrounds them: which queues are open, who waits and is woken, and
-the sweeps that go on in the background.
-
-A receive that finds nothing joins the queue's waiters. A send wakes as many as it brought messages; a
-visibility timeout or delay that ends wakes one, by an alarm that is set only while someone waits; whoever
-gets messages and leaves some wakes the next.
+turn's transaction. Here is what surrounds them: which queues are open, and when those who wait are woken.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Coroutine, Sequence
-from functools import partial
+from collections.abc import Sequence
 from types import ModuleType
-from typing import Any, Final
+from typing import Final
 
 import apsw
 import msgspec
@@ -25,7 +19,9 @@ from headrace.clock import Clock
 from headrace.engines.sqlite import fifo, receipts, rows, standard, sweeps
 from headrace.engines.sqlite.connection import Connection
 from headrace.engines.sqlite.database import Database, storage_error
-from headrace.engines.sqlite.queue_state import NEVER, QueueState, load
+from headrace.engines.sqlite.queue_state import QueueState, load
+from headrace.engines.sqlite.queue_sweep import QueueSweep
+from headrace.engines.sqlite.waiting import Waiting
 from headrace.errors import StorageError
 from headrace.primitives.queues import (
     Depth,
@@ -38,17 +34,10 @@ from headrace.primitives.queues import (
     Sent,
 )
 
-HOUSEKEEPING_S: Final = 5.0
-"""How often expired messages of queues nobody uses, and deduplication ids, are looked for."""
-LOADS_A_ROUND: Final = 20
-"""Queues not used since the start that a round of housekeeping opens."""
-
 _FIND: Final = "SELECT number, settings FROM queues WHERE name = ?"
 _CREATE: Final = "INSERT INTO queues (name, settings, next_sequence) VALUES (?, ?, 1)"
 _CONFIGURE: Final = "UPDATE queues SET settings = ? WHERE number = ?"
 _UNNAME: Final = "UPDATE queues SET name = NULL WHERE number = ?"
-_DROPPED: Final = "SELECT number FROM queues WHERE name IS NULL"
-_NAMES: Final = "SELECT name FROM queues WHERE name > ? ORDER BY name LIMIT ?"
 
 
 class SqliteQueues:
@@ -57,39 +46,35 @@ class SqliteQueues:
     def __init__(self, database: Database, clock: Clock) -> None:
         self._database = database
         self._clock = clock
+        self._waiting = Waiting(clock)
         self._states: dict[str, QueueState] = {}
         self._loading: dict[str, asyncio.Task[QueueState | None]] = {}
-        self._background: set[asyncio.Task[Any]] = set()
+        self._sweep = QueueSweep(database, clock, self)
         self._draining = False
-        self._housekept = ""
         database.on_rollback.append(self.forget)
 
     # --- starting and stopping ---
 
     async def start(self) -> None:
         """Take up what a stopped process left, and keep house from now on."""
-        for (number,) in await self._database.read(lambda: self._connection.execute(_DROPPED).fetchall()):
-            self._spawn(self._sweep_dropped(number))
-        self._spawn(self._keep_house())
+        await self._sweep.start()
 
     async def drain(self) -> None:
         """Answer every waiting receive with nothing, and wait for nothing from now on."""
         self._draining = True
         for state in self._states.values():
-            self._wake(state, len(state.waiters))
+            self._waiting.dismiss(state)
 
     async def close(self) -> None:
         """End the background work."""
-        for task in list(self._background):
-            task.cancel()
-        await asyncio.gather(*self._background, return_exceptions=True)
+        await self._sweep.close()
 
     async def reset(self) -> None:
         """Remove every queue."""
-        await self.close()
+        await self._sweep.close()
         await self._database.write(self._connection.execute, sweeps.EVERYTHING)
         self.forget()
-        self._spawn(self._keep_house())
+        await self._sweep.start()
 
     def forget(self) -> None:
         """Let go of what is in memory; those who wait look again. For a rollback, and a reset."""
@@ -110,7 +95,7 @@ class SqliteQueues:
             if state.settings == settings:
                 return
             await self._database.write(self._configure, state, settings)
-            self._wake_available(state)
+            self._waiting.wake_available(state)
             return
 
     async def drop(self, queue: str) -> None:
@@ -120,9 +105,9 @@ class SqliteQueues:
         except QueueMissing:
             return
         del self._states[queue]
-        await self._database.write(self._connection.execute, _UNNAME, (state.number,))
         self._retire(state)
-        self._spawn(self._sweep_dropped(state.number))
+        await self._database.write(self._connection.execute, _UNNAME, (state.number,))
+        self._sweep.drop(state.number)
 
     async def send(self, queue: str, messages: Sequence[Outgoing]) -> list[Sent]:
         """See `Queues.send`."""
@@ -130,7 +115,7 @@ class SqliteQueues:
         send = fifo.send if state.fifo else standard.send
         sent = await self._database.write(send, self._connection, state, messages, self._clock.now_ms())
         if state.waiters:
-            self._wake_sent(state, len(sent))
+            self._waiting.wake_sent(state, len(sent))
         return sent
 
     async def receive(
@@ -145,46 +130,46 @@ class SqliteQueues:
         """See `Queues.receive`."""
         deadline_ms = self._clock.now_ms() + wait_ms
         while True:
-            state = await self._unexpired(queue)
+            state = await self.unexpired(queue)
             hide_ms = state.settings.visibility_timeout_ms if visibility_timeout_ms is None else visibility_timeout_ms
             if attempt_id and state.fifo and (again := await self._retry(state, attempt_id, hide_ms)):
                 return again
             received, moved = await self._take(state, max_messages, hide_ms, attempt_id)
             if received or (self._clock.now_ms() >= deadline_ms or self._draining):
                 if received and state.waiters:
-                    self._wake_available(state)
+                    self._waiting.wake_available(state)
                 if received or not moved:
                     return received
             elif not moved and not state.stale:
-                await self._wait(state, deadline_ms)
+                await self._waiting.wait(state, deadline_ms)
 
     async def delete(self, queue: str, texts: Sequence[str]) -> list[Outcome]:
         """See `Queues.delete`."""
-        state = await self._unexpired(queue)
+        state = await self.unexpired(queue)
         claims = [receipts.decode(text, state.number) for text in texts]
         order: ModuleType = fifo if state.fifo else standard
         outcomes: list[Outcome] = await self._database.write(
             order.delete, self._connection, state, claims, self._clock.now_ms()
         )
         if state.fifo and state.waiters:
-            self._wake_available(state)
+            self._waiting.wake_available(state)
         return outcomes
 
     async def change_visibility(self, queue: str, changes: Sequence[tuple[str, int]]) -> list[Outcome]:
         """See `Queues.change_visibility`."""
-        state = await self._unexpired(queue)
+        state = await self.unexpired(queue)
         claims = [(receipts.decode(text, state.number), hide_ms) for text, hide_ms in changes]
         order: ModuleType = fifo if state.fifo else standard
         outcomes: list[Outcome] = await self._database.write(
             order.change_visibility, self._connection, state, claims, self._clock.now_ms()
         )
         if state.waiters:
-            self._wake_available(state)
+            self._waiting.wake_available(state)
         return outcomes
 
     async def depth(self, queue: str) -> Depth:
         """See `Queues.depth`."""
-        return await self._database.read(self._depth, await self._unexpired(queue))
+        return await self._database.read(self._depth, await self.unexpired(queue))
 
     async def purge(self, queue: str) -> None:
         """See `Queues.purge`."""
@@ -199,7 +184,7 @@ class SqliteQueues:
     async def redrive(self, queue: str, destination: str | None, max_messages: int) -> int:
         """See `Queues.redrive`."""
         while True:
-            state = await self._unexpired(queue)
+            state = await self.unexpired(queue)
             names = [destination] if destination else await self._database.read(sweeps.sources, self._connection, state)
             targets = {name: await self._state(name) for name in names}
             if not any(each.stale for each in (state, *targets.values())):
@@ -214,7 +199,7 @@ class SqliteQueues:
             self._clock.now_ms(),
         )
         for target in targets.values():
-            self._wake_sent(target, moved)
+            self._waiting.wake_sent(target, moved)
         return moved
 
     # --- queues in memory ---
@@ -247,7 +232,7 @@ class SqliteQueues:
         self._states[queue] = state
         return state
 
-    async def _unexpired(self, queue: str) -> QueueState:
+    async def unexpired(self, queue: str) -> QueueState:
         """The open queue with nothing in it that is older than its retention. Raises QueueMissing."""
         while True:
             state = await self._state(queue)
@@ -255,6 +240,10 @@ class SqliteQueues:
             if now_ms < state.next_expiry_ms:
                 return state
             await self._database.write(sweeps.expire, self._connection, state, now_ms)
+
+    def expiring(self, now_ms: int) -> list[str]:
+        """Open queues that may hold messages older than their retention."""
+        return [state.name for state in self._states.values() if now_ms >= state.next_expiry_ms]
 
     def _create(self, queue: str, settings: QueueSettings) -> None:
         if not self._connection.execute(_FIND, (queue,)).fetchone():
@@ -268,9 +257,7 @@ class SqliteQueues:
 
     def _retire(self, state: QueueState) -> None:
         state.stale = True
-        if state.alarm is not None:
-            state.alarm.cancel()
-        self._wake(state, len(state.waiters))
+        self._waiting.dismiss(state)
 
     def _depth(self, state: QueueState) -> Depth:
         state.advance(self._connection, self._clock.now_ms())
@@ -297,10 +284,10 @@ class SqliteQueues:
                 self._hand_out, state, dead, max_messages, hide_ms, attempt_id, handed_out
             )
         except asyncio.CancelledError:
-            self._spawn(self._put_back(state.name, handed_out))
+            self._sweep.spawn(self._put_back(state.name, handed_out))
             raise
         if dead is not None and moved:
-            self._wake_sent(dead, moved)
+            self._waiting.wake_sent(dead, moved)
         return handed_out, moved
 
     def _hand_out(
@@ -357,7 +344,7 @@ class SqliteQueues:
         with contextlib.suppress(QueueMissing, StorageError):
             state = await self._state(queue)
             await self._database.write(self._undo, state, handed_out)
-            self._wake_available(state)
+            self._waiting.wake_available(state)
 
     def _undo(self, state: QueueState, handed_out: Sequence[Received]) -> None:
         now_ms = state.advance(self._connection, self._clock.now_ms())
@@ -368,97 +355,3 @@ class SqliteQueues:
                 undone.append(row)
         if state.fifo:
             fifo.settle(self._connection, state, undone, now_ms)
-
-    # --- waiting ---
-
-    async def _wait(self, state: QueueState, deadline_ms: int) -> None:
-        """Return when there may be something to receive, or the deadline has come."""
-        woken: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        state.waiters[woken] = None
-        timer = self._clock.call_at(deadline_ms, partial(_wake_one, woken))
-        self._set_alarm(state)
-        try:
-            await woken
-        except asyncio.CancelledError:
-            if not woken.cancelled():
-                self._wake_available(state)  # it was woken for a message that is another's now
-            raise
-        finally:
-            timer.cancel()
-            state.waiters.pop(woken, None)
-
-    def _wake(self, state: QueueState, count: int) -> None:
-        while count > 0 and state.waiters:
-            woken, _ = state.waiters.popitem(last=False)
-            count -= _wake_one(woken)
-
-    def _wake_sent(self, state: QueueState, count: int) -> None:
-        """Wake those for whom there are new messages, or set the alarm when they are delayed."""
-        if self._clock.now_ms() >= state.available_ms():
-            self._wake(state, count)
-        else:
-            self._set_alarm(state)
-
-    def _wake_available(self, state: QueueState) -> None:
-        """Wake one who waits if there may be something for it, else see that the alarm will."""
-        self._wake_sent(state, 1)
-
-    def _set_alarm(self, state: QueueState) -> None:
-        due_ms = max(state.available_ms(), self._clock.now_ms() + 1)
-        if not state.waiters or due_ms >= min(state.alarm_ms, NEVER):
-            return
-        if state.alarm is not None:
-            state.alarm.cancel()
-        state.alarm_ms = due_ms
-        state.alarm = self._clock.call_at(due_ms, lambda: self._ring(state))
-
-    def _ring(self, state: QueueState) -> None:
-        state.alarm, state.alarm_ms = None, NEVER
-        self._wake_available(state)
-
-    # --- in the background ---
-
-    def _spawn(self, work: Coroutine[Any, Any, Any]) -> None:
-        task = asyncio.get_running_loop().create_task(work)
-        self._background.add(task)
-        task.add_done_callback(self._background.discard)
-
-    async def _sweep_dropped(self, number: int) -> None:
-        more = True
-        while more:
-            more = await self._database.write(sweeps.drop, self._connection, number)
-
-    async def _keep_house(self) -> None:
-        # On the machine's time: under a virtual clock that leaps, nothing need happen for each period leapt over.
-        while True:
-            await asyncio.sleep(HOUSEKEEPING_S)
-            with contextlib.suppress(StorageError):
-                await self._forget_seen()
-                now_ms = self._clock.now_ms()
-                for state in [each for each in self._states.values() if now_ms >= each.next_expiry_ms]:
-                    with contextlib.suppress(QueueMissing):
-                        await self._unexpired(state.name)
-                await self._open_some()
-
-    async def _forget_seen(self) -> None:
-        more = True
-        while more:
-            more = await self._database.write(sweeps.forget, self._connection, self._clock.now_ms())
-
-    async def _open_some(self) -> None:
-        """Open queues nobody has used since the start, so that what expires in them is removed."""
-        names = await self._database.read(
-            lambda: self._connection.execute(_NAMES, (self._housekept, LOADS_A_ROUND)).fetchall()
-        )
-        for (name,) in names:
-            self._housekept = name
-            with contextlib.suppress(QueueMissing):
-                await self._unexpired(name)
-
-
-def _wake_one(woken: asyncio.Future[None]) -> bool:
-    """Wake it, unless it was woken or cancelled before."""
-    if woken.done():
-        return False
-    woken.set_result(None)
-    return True
