@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import http.client
 import json
+import threading
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -14,6 +15,8 @@ class Endpoint:
     def __init__(self, endpoint_url: str) -> None:
         self.endpoint_url = endpoint_url
         self._clients: list[Any] = []
+        self._session: Any = None
+        self._making_client = threading.Lock()  # a session serves one thread at a time
 
     def client(self, service: str, **options: Any) -> Any:
         """A boto3 client for the service, with credentials of no worth, in us-east-1, and without retries.
@@ -33,8 +36,10 @@ class Endpoint:
             "aws_access_key_id": "headrace",
             "aws_secret_access_key": "headrace",
         }
-        client = boto3.session.Session().client(service, config=config, **(given | options))
-        self._clients.append(client)
+        with self._making_client:
+            self._session = self._session or boto3.session.Session()
+            client = self._session.client(service, config=config, **(given | options))
+            self._clients.append(client)
         return client
 
     def advance(self, seconds: float) -> float:

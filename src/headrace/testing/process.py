@@ -38,7 +38,8 @@ class Process(Endpoint):
     """A `headrace serve`, its `pid`, and what it has logged so far."""
 
     def __init__(self, settings: Settings) -> None:
-        self._log = tempfile.TemporaryFile()  # noqa: SIM115 - it lives as long as the process
+        self._log = tempfile.TemporaryFile(buffering=0)  # noqa: SIM115 - it lives as long as the process
+        self._said = b""
         command = [sys.executable, "-m", "headrace", "serve", *_arguments(settings)]
         environment = {name: value for name, value in os.environ.items() if not name.startswith("HEADRACE_")}
         self._process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=self._log, env=environment)  # noqa: S603 - ours
@@ -59,7 +60,8 @@ class Process(Endpoint):
     @property
     def log(self) -> str:
         """What the process has written to standard error so far."""
-        return os.pread(self._log.fileno(), os.fstat(self._log.fileno()).st_size, 0).decode(errors="replace")
+        self._keep_log()
+        return self._said.decode(errors="replace")
 
     def stop(self) -> int:
         """Ask the process to drain and end (SIGTERM), and wait for it; its exit code. Harmless when it has ended."""
@@ -77,7 +79,13 @@ class Process(Endpoint):
         if self._process.stdout is not None:
             self._process.stdout.close()
         self.close_clients()
+        self._keep_log()
+        self._log.close()
         return code
+
+    def _keep_log(self) -> None:
+        if not self._log.closed:
+            self._said = os.pread(self._log.fileno(), os.fstat(self._log.fileno()).st_size, 0)
 
     def _wait_until_ready(self) -> str:
         """The URL of the line that says so."""
