@@ -36,6 +36,10 @@ class Operation(msgspec.Struct, frozen=True, eq=False):
     """The element around a Query result; "" when there is none."""
     action: Action
 
+    def __repr__(self) -> str:
+        """In one line, as an operation and its service hold each other."""
+        return f"Operation({self.service.name} {self.name})"
+
 
 class Service(msgspec.Struct, eq=False, kw_only=True):
     """One service: its model, as far as the wire needs it, and its overlay.
@@ -52,6 +56,10 @@ class Service(msgspec.Struct, eq=False, kw_only=True):
     overlay: Overlay
     errors: frozenset[str] = frozenset()
     operations: dict[str, Operation] = {}
+
+    def __repr__(self) -> str:
+        """In one line, as a service and its operations hold each other."""
+        return f"Service({self.name})"
 
     def operation(self, name: str) -> Operation:
         """The operation of that name. Raises ServiceError when the service has none."""

@@ -11,6 +11,7 @@ from headrace.wire.auth import sigv4
 from headrace.wire.catalog import Catalog, Operation, Service
 from headrace.wire.codecs.awsjson import JsonCodec
 from headrace.wire.codecs.awsquery import QueryCodec
+from headrace.wire.control import is_for_headrace
 from headrace.wire.messages import Request, Response
 
 REGION: Final = re.compile(r"[a-z]{2}(?:-[a-z]+)+-[0-9]")
@@ -48,7 +49,10 @@ class Router:
     def codec(self, request: Request) -> Codec:
         """What the caller speaks; Query when it does not say."""
         codec = self._by_content_type.get(request.headers.get("content-type"))
-        return codec or self._by_content_type.get(request.content_type, self._query)
+        if codec is not None:
+            return codec
+        content_type = "application/json" if is_for_headrace(request) else request.content_type
+        return self._by_content_type.get(content_type, self._query)
 
 
 def region_of(request: Request) -> str:

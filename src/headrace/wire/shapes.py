@@ -62,3 +62,7 @@ class Shape(msgspec.Struct, eq=False, kw_only=True):
     value_name: str = "value"
     lenient: bool = False
     """Whether the service's own rules judge what of this structure is missing, with messages of their own."""
+
+    def __repr__(self) -> str:
+        """In one line, as a shape may hold itself."""
+        return f"Shape({self.kind} {self.name})"

@@ -111,11 +111,11 @@ class QueryCodec:
         return next((service for pattern, service in self._paths if pattern.fullmatch(request.path)), None)
 
     def _by_fields(self, fields: dict[str, str]) -> Service | None:
-        version, action = fields.get("Version"), fields.get("Action", "")
-        candidates = [service for service in self._services.values() if action in service.operations]
-        if version:
-            candidates = [service for service in candidates if service.api_version == version]
-        return candidates[0] if len(candidates) == 1 else None
+        version, action = fields.get("Version"), fields.get("Action")
+        for service in self._services.values():
+            if version == service.api_version or (not version and action in service.operations):
+                return service
+        return None
 
 
 def _no_action(request: Request) -> ServiceError:
