@@ -6,13 +6,14 @@ network can build its own cluster in its builder; all it needs of the tests is t
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from pathlib import Path
 
 import pytest
-from headrace.engines.sqlite.engine import SqliteEngine
 
 from headrace.clock import VirtualClock
+from headrace.engines.sqlite.engine import SqliteEngine
 from headrace.primitives.engine import Engine
 from headrace.primitives.queues import Depth, Outcome, Outgoing, QueueSettings, Received, Sent
 
@@ -138,6 +139,13 @@ async def stage(engine_name: str, tmp_path: Path, clock: VirtualClock) -> AsyncI
 def engine(stage: Stage) -> Engine:
     """The engine under test, started; after a `reopen`, use what that returned."""
     return stage.engine
+
+
+@pytest.fixture
+def build(engine_name: str, tmp_path: Path) -> Callable[[VirtualClock], Engine]:
+    """Build engines, not started, each on data of its own: for tests that need many."""
+    numbers = itertools.count()
+    return lambda clock: BUILDERS[engine_name](tmp_path / str(next(numbers)), clock)
 
 
 @pytest.fixture
