@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping
+import functools
+from collections.abc import Awaitable, Callable, Mapping
 from types import ModuleType
 from typing import Any, Final
 
@@ -11,10 +12,9 @@ import structlog
 
 from headrace import __version__
 from headrace.clock import Clock, SystemClock, VirtualClock
-from headrace.context import Quotas, Server
+from headrace.context import Invoke, Quotas, Server
 from headrace.engines.sqlite.engine import SqliteEngine
 from headrace.primitives.engine import Engine
-from headrace.resources import create_resources, read_resources
 from headrace.services.sqs import operations as sqs_operations
 from headrace.services.sqs.state import State as SqsState
 from headrace.settings import Settings
@@ -41,7 +41,7 @@ class App:
     def __init__(self, settings: Settings) -> None:
         settings.check()
         self.settings = settings
-        self.resources = read_resources(settings.resources) if settings.resources else None
+        self.resources = _read_resources(settings)
         self.clock: Clock = VirtualClock(flowing=True) if settings.clock == "virtual" else SystemClock()
         self.engine: Engine = SqliteEngine(settings.data, self.clock)
         self.server = Server(
@@ -64,7 +64,7 @@ class App:
         )
 
     async def start(self) -> None:
-        """Open the store and start the services; then make the resources. Raises StorageError, ResourcesError."""
+        """Open the store and start the services; then make the resources. Raises StorageError, SettingsError."""
         await self.engine.start()
         await self._start_services()
 
@@ -107,18 +107,30 @@ class App:
     async def _start_services(self) -> None:
         for state in self.states.values():
             await state.start()
-        if self.resources is not None:
-            await create_resources(self.resources, self.dispatcher.invoke)
+        await self.resources(self.dispatcher.invoke)
 
     async def _invoke(self, service: str, operation: str, params: dict[str, Any], **caller: Any) -> dict[str, Any]:
         return await self.dispatcher.invoke(service, operation, params, **caller)
 
 
+def _read_resources(settings: Settings) -> Callable[[Invoke], Awaitable[None]]:
+    """What makes the resources of the settings' file; without a file YAML is not even loaded."""
+    if settings.resources is None:
+        return _no_resources
+    from headrace.resources import create_resources, read_resources
+
+    return functools.partial(create_resources, read_resources(settings.resources))
+
+
+async def _no_resources(_invoke: Invoke) -> None:
+    """There is no file, so there is nothing to make."""
+
+
 async def run(app: App, stop: asyncio.Event, ready: Callable[[App], None]) -> None:
     """Serve until `stop` is set, then end the waiting calls, answer those in progress, and close the store.
 
-    `ready` is called once requests are accepted. Raises StorageError, ResourcesError, and OSError for the
-    address that cannot be listened on.
+    `ready` is called once requests are accepted. Raises StorageError, SettingsError for resources that cannot be made,
+    and OSError for an address that cannot be listened on.
     """
     settings = app.settings
     listener = Listener(host=settings.host, port=settings.port, tls_cert=settings.tls_cert, tls_key=settings.tls_key)

@@ -11,14 +11,13 @@ import json
 import os
 import signal
 import sys
-from typing import TYPE_CHECKING, Annotated, Any, NoReturn
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, Final, NoReturn, get_args
 
-import typer
+import click
 
 from headrace import __version__
 from headrace.settings import (
-    DEFAULT_DATA,
-    DEFAULT_PORT,
     MEMORY,
     ClockName,
     EngineName,
@@ -32,48 +31,57 @@ from headrace.settings import (
 if TYPE_CHECKING:
     from headrace.app import App
 
-cli = typer.Typer(
-    name="headrace",
-    help="The AWS messaging and streaming APIs, served from your own machine.",
-    no_args_is_help=True,
-    add_completion=False,
-    rich_markup_mode=None,
-    pretty_exceptions_enable=False,
-)
+DEFAULTS: Final = Settings()
 
 
 def main() -> None:
-    """Run the command that the arguments name."""
-    cli()
-
-
-def _option(name: str, text: str) -> Any:
-    """An option together with its environment variable."""
-    variable = "HEADRACE_" + name.partition("/")[0].strip("-").upper().replace("-", "_")
-    return typer.Option(name, envvar=variable, help=text)
-
-
-@cli.command()
-def serve(
-    host: Annotated[str, _option("--host", "Address to listen on.")] = "127.0.0.1",
-    port: Annotated[int, _option("--port", "Port to listen on; 0 takes a free one.")] = DEFAULT_PORT,
-    data: Annotated[str, _option("--data", f"Directory of the data, or {MEMORY} to keep nothing.")] = DEFAULT_DATA,
-    engine: Annotated[EngineName, _option("--engine", "What stores the data.")] = "sqlite",
-    clock: Annotated[ClockName, _option("--clock", "virtual: time that tests may move on.")] = "system",
-    quotas: Annotated[QuotasName, _option("--quotas", "none: lift throughput limits, never sizes.")] = "aws",
-    tls_cert: Annotated[str | None, _option("--tls-cert", "Certificate (PEM): serve HTTPS.")] = None,
-    tls_key: Annotated[str | None, _option("--tls-key", "The certificate's key (PEM).")] = None,
-    test_endpoints: Annotated[
-        bool | None,
-        _option("--test-endpoints/--no-test-endpoints", "Serve reset and clock.  [default: on loopback only]"),
-    ] = None,
-    resources: Annotated[str | None, _option("--resources", "YAML file of queues to have from the start.")] = None,
-    log_level: Annotated[LogLevel, _option("--log-level", "How much is logged.")] = "info",
-    log_format: Annotated[LogFormat, _option("--log-format", "auto: human on a terminal, else JSON.")] = "auto",
-) -> None:
-    """Serve until Ctrl-C or SIGTERM."""
-    settings = Settings(**{name: value for name, value in locals().items() if name in Settings.__struct_fields__})
+    """Run the command that the arguments name; one line on standard error when there is something wrong with them."""
     try:
+        cli.main(standalone_mode=False)
+    except click.UsageError as error:
+        hint = f" (see {error.ctx.command_path} --help)" if error.ctx else ""
+        _fail(error.format_message() + hint, code=error.exit_code)
+
+
+@click.group(invoke_without_command=True)
+@click.pass_context
+def cli(context: click.Context) -> None:
+    """AWS messaging APIs, served from your own machine."""
+    if context.invoked_subcommand is None:
+        click.echo(context.get_help())
+
+
+def _option(name: str, text: str, kind: Any = str) -> Callable[[Any], Any]:
+    """A setting as an option, with its environment variable. `kind` is a type, or the Literal of what may be chosen."""
+    field = name.partition("/")[0].strip("-").replace("-", "_")
+    return click.option(
+        name,
+        type=click.Choice(get_args(kind)) if get_args(kind) else kind,
+        default=getattr(DEFAULTS, field),
+        envvar=f"HEADRACE_{field.upper()}",
+        help=text,
+        show_default=True,
+        show_envvar=True,
+    )
+
+
+@cli.command(context_settings={"max_content_width": 120})
+@_option("--host", "Address to listen on.")
+@_option("--port", "Port to listen on; 0 takes a free one.", int)
+@_option("--data", f"Directory of the data, or {MEMORY} to keep nothing.")
+@_option("--engine", "What stores the data.", EngineName)
+@_option("--clock", "virtual: time that tests may move on.", ClockName)
+@_option("--quotas", "none: lift throughput limits, never sizes.", QuotasName)
+@_option("--tls-cert", "Certificate (PEM): serve HTTPS.")
+@_option("--tls-key", "The certificate's key (PEM).")
+@_option("--test-endpoints/--no-test-endpoints", "Serve reset and clock; on loopback only unless given.", bool)
+@_option("--resources", "YAML file of queues to have from the start.")
+@_option("--log-level", "How much is logged.", LogLevel)
+@_option("--log-format", "auto: human on a terminal, else JSON.", LogFormat)
+def serve(**options: Any) -> None:
+    """Serve until Ctrl-C or SIGTERM."""
+    try:
+        settings = Settings(**options)
         settings.check()
     except SettingsError as error:
         _fail(str(error), code=2)
@@ -83,20 +91,19 @@ def serve(
 @cli.command()
 def version() -> None:
     """Print the version."""
-    typer.echo(f"headrace {__version__}")
+    click.echo(f"headrace {__version__}")
 
 
 @cli.command()
-def health(
-    url: Annotated[str, _option("--url", "The server to ask.")] = f"http://127.0.0.1:{DEFAULT_PORT}",
-) -> None:
+@click.option("--url", default=DEFAULTS.base_url, help="The server to ask.", show_default=True)
+def health(url: str) -> None:
     """Ask a running server how it is; exit code 1 when it does not answer."""
     import urllib.error
     import urllib.request
 
     try:
         with urllib.request.urlopen(f"{url.rstrip('/')}/_headrace/health", timeout=5) as answer:  # noqa: S310 - one's own
-            typer.echo(json.dumps(json.load(answer), indent=2))
+            click.echo(json.dumps(json.load(answer), indent=2))
     except (OSError, ValueError) as error:
         _fail(f"no answer from {url}: {getattr(error, 'reason', error)}")
 
@@ -107,13 +114,12 @@ def _serve(settings: Settings) -> None:
     from headrace.app import App
     from headrace.errors import StorageError
     from headrace.logging_setup import set_up_logging
-    from headrace.resources import ResourcesError
 
     set_up_logging(settings.log_level, settings.log_format)
     try:
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
             runner.run(_until_stopped(App(settings)))
-    except (StorageError, ResourcesError, OSError) as error:
+    except (SettingsError, StorageError, OSError) as error:
         _fail(str(error))
 
 
@@ -136,11 +142,11 @@ async def _until_stopped(app: App) -> None:
 
 def _announce(app: App) -> None:
     """Say that requests are accepted. The first line is what scripts wait for."""
-    typer.echo(f"headrace ready on {app.server.base_url}")
-    typer.echo(f"{app.engine.describe()}; clock: {app.settings.clock}; quotas: {app.settings.quotas}")
+    click.echo(f"headrace ready on {app.server.base_url}")
+    click.echo(f"{app.engine.describe()}; clock: {app.settings.clock}; quotas: {app.settings.quotas}")
     sys.stdout.flush()
 
 
 def _fail(message: str, code: int = 1) -> NoReturn:
-    typer.echo(f"headrace: {message}", err=True)
+    click.echo(f"headrace: {message}", err=True)
     raise SystemExit(code)

@@ -26,12 +26,13 @@ import yaml
 
 from headrace.context import Invoke, Principal
 from headrace.errors import ServiceError
+from headrace.settings import SettingsError
 
 DEFAULT_ACCOUNT: Final = "000000000000"
 DEFAULT_REGION: Final = "us-east-1"
 
 
-class ResourcesError(Exception):
+class ResourcesError(SettingsError):
     """The file cannot be used as it is; the message is one line with its name, the line's number and what is wrong."""
 
 
