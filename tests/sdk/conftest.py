@@ -1,0 +1,269 @@
+"""Clients, queues and foreign runtimes for the tests that drive the real server over a socket.
+
+Most tests run twice: with the botocore of this environment, which speaks AWS JSON to SQS, and with the last one that
+spoke AWS Query, which lives in a process of its own (`runtimes/query_client.py`).
+"""
+
+import base64
+import contextlib
+import fcntl
+import hashlib
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import boto3
+import pytest
+from botocore.config import Config
+from botocore.exceptions import ClientError
+
+HERE = Path(__file__).parent
+CACHE = HERE.parent.parent / ".cache" / "runtimes"
+
+
+@contextlib.contextmanager
+def prepared(name, folder, pins):
+    """Hold the lock of that name; yields whether the folder was made for other pins, and notes these.
+
+    Several workers of pytest-xdist ask at once: one prepares, the others wait.
+    """
+    CACHE.mkdir(parents=True, exist_ok=True)
+    stamp = folder / ".prepared-for"
+    fingerprint = hashlib.sha256(pins.read_bytes()).hexdigest()
+    with (CACHE / f"{name}.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        stale = not stamp.exists() or stamp.read_text() != fingerprint
+        yield stale
+        if stale:
+            stamp.write_text(fingerprint)
+
+
+def run(*command, **options):
+    """Run a command to its end; what it printed goes into the error when it fails."""
+    done = subprocess.run(command, capture_output=True, text=True, check=False, **options)
+    assert done.returncode == 0, f"{command} failed:\n{done.stdout}\n{done.stderr}"
+    return done.stdout
+
+
+@pytest.fixture(scope="session")
+def python_runtime():
+    """A function that prepares the virtual environment of `runtimes/<name>.txt`, once; the path of its `bin`."""
+
+    def prepare(name):
+        requirements = HERE / "runtimes" / f"{name}.txt"
+        label = f"{name}-{sys.version_info.major}.{sys.version_info.minor}"
+        folder = CACHE / label
+        with prepared(label, folder, requirements) as stale:
+            if stale:
+                run(sys.executable, "-m", "venv", "--clear", folder)
+                pip = (folder / "bin" / "python", "-m", "pip", "--disable-pip-version-check")
+                run(*pip, "install", "--quiet", "--no-deps", "--require-hashes", "-r", requirements)
+        return folder / "bin"
+
+    return prepare
+
+
+@pytest.fixture(scope="session")
+def needs_tool():
+    """A function that skips the test when a command is not installed; where CI is set that is a failure."""
+
+    def need(command):
+        if shutil.which(command) is None:
+            ask = pytest.fail if os.environ.get("CI") else pytest.skip
+            ask(f"{command} is not installed: these tests need it")
+
+    return need
+
+
+@pytest.fixture(scope="session")
+def javascript(needs_tool):
+    """The folder of the JavaScript tests, with their packages installed, once."""
+    needs_tool("node")
+    needs_tool("npm")
+    folder = HERE / "js"
+    with prepared("javascript", folder / "node_modules", folder / "package-lock.json") as stale:
+        if stale:
+            run("npm", "ci", "--no-audit", "--no-fund", "--ignore-scripts", cwd=folder)
+    return folder
+
+
+class QueryDriver:
+    """The process of the older botocore, and how to ask it."""
+
+    def __init__(self, python):
+        command = [python, HERE / "runtimes" / "query_client.py"]
+        self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+
+    def call(self, connection, method, params):
+        asked = {"connection": connection, "method": method, "params": params}
+        self._process.stdin.write(json.dumps(asked, default=_stand_in) + "\n")
+        self._process.stdin.flush()
+        answer = json.loads(self._process.stdout.readline(), object_hook=_revive)
+        if "error" in answer:
+            raise ClientError(answer["error"], answer["operation"])
+        return answer["result"]
+
+    def close(self):
+        self._process.stdin.close()
+        self._process.wait()
+        self._process.stdout.close()
+
+
+def _stand_in(value):
+    return {"__bytes__": base64.b64encode(value).decode()}
+
+
+def _revive(value):
+    return base64.b64decode(value["__bytes__"]) if "__bytes__" in value else value
+
+
+class QueryClient:
+    """Looks like `boto3.client("sqs")`; each call goes to the driver."""
+
+    def __init__(self, driver, connection):
+        self._driver = driver
+        self._connection = connection
+
+    def __getattr__(self, method):
+        return lambda **params: self._driver.call(self._connection, method, params)
+
+
+@pytest.fixture(scope="session")
+def query_driver(python_runtime):
+    driver = QueryDriver(python_runtime("query") / "python")
+    yield driver
+    driver.close()
+
+
+@pytest.fixture(scope="session")
+def json_clients():
+    """Clients made so far: making one costs more than most tests do."""
+    clients = {}
+    yield clients
+    for client in clients.values():
+        client.close()
+
+
+@pytest.fixture(params=["json", "query"])
+def protocol(request):
+    """What the clients of this test speak; `@pytest.mark.parametrize("protocol", ["json"])` picks one."""
+    return request.param
+
+
+@pytest.fixture
+def connect(headrace, protocol, json_clients, request):
+    """A function that gives a client for the server, as an account and in a region."""
+
+    def client(*, account="headrace", region="us-east-1", endpoint_url=None):
+        connection = {
+            "endpoint_url": endpoint_url or headrace.endpoint_url,
+            "region_name": region,
+            "aws_access_key_id": account,
+            "aws_secret_access_key": "headrace",
+        }
+        if protocol == "query":
+            return QueryClient(request.getfixturevalue("query_driver"), connection)
+        key = tuple(connection.values())
+        if key not in json_clients:
+            config = Config(connect_timeout=5, read_timeout=60, retries={"total_max_attempts": 1})
+            json_clients[key] = boto3.client("sqs", config=config, **connection)
+        return json_clients[key]
+
+    return client
+
+
+@pytest.fixture
+def sqs(connect):
+    """A client of account 000000000000 in us-east-1."""
+    return connect()
+
+
+class Queue:
+    """A queue as the tests handle it: its `url`, the `client` it was made with, and the calls they make most."""
+
+    def __init__(self, client, name, **options):
+        self.client = client
+        self.name = name
+        self.url = client.create_queue(QueueName=name, **options)["QueueUrl"]
+
+    @property
+    def arn(self):
+        return self.attributes("QueueArn")["QueueArn"]
+
+    def send(self, body, **options):
+        return self.client.send_message(QueueUrl=self.url, MessageBody=body, **options)
+
+    def send_batch(self, *entries):
+        return self.client.send_message_batch(QueueUrl=self.url, Entries=list(entries))
+
+    def receive(self, count=10, **options):
+        """The messages one ReceiveMessage gives."""
+        answer = self.client.receive_message(QueueUrl=self.url, MaxNumberOfMessages=count, **options)
+        return answer.get("Messages", [])
+
+    def bodies(self, count=10, **options):
+        return [message["Body"] for message in self.receive(count, **options)]
+
+    def delete(self, message):
+        self.client.delete_message(QueueUrl=self.url, ReceiptHandle=message["ReceiptHandle"])
+
+    def hide(self, message, seconds):
+        """ChangeMessageVisibility."""
+        receipt = message["ReceiptHandle"]
+        self.client.change_message_visibility(QueueUrl=self.url, ReceiptHandle=receipt, VisibilityTimeout=seconds)
+
+    def attributes(self, *names):
+        answer = self.client.get_queue_attributes(QueueUrl=self.url, AttributeNames=list(names or ["All"]))
+        return answer.get("Attributes", {})
+
+    def set(self, **attributes):
+        self.client.set_queue_attributes(QueueUrl=self.url, Attributes=attributes)
+
+    def depth(self):
+        """Messages visible, in flight and delayed."""
+        found = self.attributes("All")
+        return tuple(int(found[f"ApproximateNumberOfMessages{state}"]) for state in ("", "NotVisible", "Delayed"))
+
+
+@pytest.fixture
+def make_queue(sqs):
+    """A function that creates a queue: `make_queue("orders", DelaySeconds="5")`."""
+    return lambda name, *, client=sqs, tags=None, **attributes: Queue(
+        client,
+        name,
+        **({"Attributes": attributes} if attributes else {}),
+        **({"tags": tags} if tags else {}),
+    )
+
+
+@pytest.fixture
+def queue(make_queue):
+    """A standard queue with AWS's defaults."""
+    return make_queue("orders")
+
+
+@pytest.fixture
+def fifo(make_queue):
+    """A FIFO queue with AWS's defaults."""
+    return make_queue("orders.fifo", FifoQueue="true")
+
+
+@pytest.fixture
+def refused():
+    """A context manager factory: the block's call must be refused with this code, status and (if given) message."""
+
+    @contextlib.contextmanager
+    def expect(code, message=None, *, status=400):
+        with pytest.raises(ClientError) as caught:
+            yield caught
+        error = caught.value.response["Error"]
+        found = (error["Code"], caught.value.response["ResponseMetadata"]["HTTPStatusCode"])
+        assert found == (code, status), error
+        if message is not None:
+            assert error["Message"] == message
+        assert error["Type"] == "Sender"
+
+    return expect
