@@ -79,7 +79,7 @@ def attributes_bytes(attributes: Mapping[str, MessageAttribute]) -> int:
 
 
 def parse_attributes(given: Mapping[str, Mapping[str, Any]]) -> dict[str, MessageAttribute]:
-    """Message attributes as they are stored. Raises InvalidParameterValue for what SQS does not take."""
+    """Message attributes as they are stored. Raises InvalidParameterValue, and UnsupportedOperation for list values."""
     if len(given) > limits.MESSAGE_ATTRIBUTES:
         raise invalid_parameter(
             f"Number of message attributes [{len(given)}] exceeds the allowed maximum [{limits.MESSAGE_ATTRIBUTES}]."
@@ -122,8 +122,11 @@ def _check_attribute_name(name: str) -> None:
 
 
 def _parse_attribute(name: str, given: Mapping[str, Any]) -> MessageAttribute:
-    if given.get("StringListValues") or given.get("BinaryListValues"):
-        raise invalid_parameter("Message attribute list values in SendMessage operation are not supported.")
+    # AWS: the model has list values, the service refuses even empty ones.
+    if "StringListValues" in given or "BinaryListValues" in given:
+        raise ServiceError(
+            "UnsupportedOperation", "Message attribute list values in SendMessage operation are not supported."
+        )
     data_type = given.get("DataType")
     if not data_type:
         raise invalid_parameter(

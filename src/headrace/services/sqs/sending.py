@@ -55,7 +55,8 @@ async def send_message_batch(ctx: Context, params: dict[str, Any]) -> dict[str, 
             message, result, size_bytes = prepare(queue, entry, sender)
         except ServiceError as error:
             if queue.fifo:
-                raise
+                # AWS: what SendMessage calls a MissingParameter is an InvalidParameterValue in a batch.
+                raise rules.invalid_parameter(error.message) if error.code == "MissingParameter" else error from None
             failures.append(rules.failed(entry["Id"], error))
             continue
         result["Id"] = entry["Id"]

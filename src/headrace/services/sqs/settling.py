@@ -88,7 +88,7 @@ async def change_message_visibility(ctx: Context, params: dict[str, Any]) -> dic
     rules.check_visibility(timeout_s)
     outcomes = await _change(ctx, queue, ((receipt, timeout_s * 1000),))
     if outcomes[0] is not _DONE:
-        raise _change_error(outcomes[0], receipt)
+        raise _change_error(outcomes[0], receipt, timeout_s)
     return {}
 
 
@@ -111,9 +111,9 @@ async def change_message_visibility_batch(ctx: Context, params: dict[str, Any]) 
         except ServiceError as error:
             errors[entry["Id"]] = error
     outcomes = await _change(ctx, queue, [(receipt, timeout_s * 1000) for _, receipt, timeout_s in changes])
-    for (entry_id, receipt, _), outcome in zip(changes, outcomes, strict=True):
+    for (entry_id, receipt, timeout_s), outcome in zip(changes, outcomes, strict=True):
         if outcome is not _DONE:
-            errors[entry_id] = _change_error(outcome, receipt)
+            errors[entry_id] = _change_error(outcome, receipt, timeout_s)
     return rules.batch_result(
         [{"Id": entry["Id"]} for entry in entries if entry["Id"] not in errors],
         [rules.failed(entry["Id"], errors[entry["Id"]]) for entry in entries if entry["Id"] in errors],
@@ -137,7 +137,7 @@ async def _change(ctx: Context, queue: Queue, changes: Sequence[tuple[str, int]]
         raise rules.no_such_queue() from None
 
 
-def _change_error(outcome: Outcome, receipt: str) -> ServiceError:
+def _change_error(outcome: Outcome, receipt: str, timeout_s: int) -> ServiceError:
     match outcome:
         case Outcome.MALFORMED:
             return _malformed(receipt)
@@ -147,8 +147,8 @@ def _change_error(outcome: Outcome, receipt: str) -> ServiceError:
             return ServiceError("MessageNotInflight", "The specified message isn't in flight.")
         case Outcome.BEYOND_LIMIT:
             return rules.invalid_value(
-                receipt,
-                "ReceiptHandle",
+                timeout_s,
+                "VisibilityTimeout",
                 f"Total VisibilityTimeout for the message is beyond the limit [{_MAX_VISIBILITY_S} seconds]",
             )
         case _:
