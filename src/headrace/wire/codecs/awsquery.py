@@ -95,7 +95,7 @@ class QueryCodec:
         out = [
             _DECLARATION,
             f"<ErrorResponse{namespace}><Error><Type>{failure.fault}</Type><Code>{escape(failure.code)}</Code>",
-            f"<Message>{escape(failure.message)}</Message><Detail/></Error>",
+            f"<Message>{escape(failure.query_message)}</Message><Detail/></Error>",
             f"<RequestId>{request_id}</RequestId></ErrorResponse>",
         ]
         return _answer(failure.status, request_id, out)

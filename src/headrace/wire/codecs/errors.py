@@ -15,12 +15,13 @@ _NO_WIRE_ERROR: Final = WireError()
 
 
 class Failure(msgspec.Struct, frozen=True):
-    """An error as the wire names it: `type` for JSON, `code` for Query, and whose fault it is."""
+    """An error as the wire names it: `type` for JSON, `code` and `query_message` for Query, and whose fault it is."""
 
     status: int
     type: str
     code: str
     message: str
+    query_message: str
 
     @property
     def fault(self) -> str:
@@ -31,7 +32,7 @@ class Failure(msgspec.Struct, frozen=True):
 def describe(service: Service | None, error: ServiceError) -> Failure:
     """What `error` is called on the wire of `service`; None when the request named no service that is served."""
     if service is None:
-        return Failure(error.status or HTTPStatus.BAD_REQUEST, error.code, error.code, error.message)
+        return Failure(error.status or HTTPStatus.BAD_REQUEST, error.code, error.code, error.message, error.message)
     overlay = service.overlay
     known = overlay.errors.get(error.code, _NO_WIRE_ERROR)
     namespace = overlay.error_namespace if error.code in service.errors else overlay.coral_namespace
@@ -40,4 +41,5 @@ def describe(service: Service | None, error: ServiceError) -> Failure:
         type=namespace + (known.type or error.code),
         code=known.code or error.code,
         message=error.message,
+        query_message=known.query_message or error.message,
     )

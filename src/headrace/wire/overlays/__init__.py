@@ -10,14 +10,15 @@ from headrace.wire.validation import Style
 
 
 class WireError(msgspec.Struct, frozen=True):
-    """How an error goes out: its Query code, its JSON type, its HTTP status; "" and 0 where they follow the rule.
+    """How an error goes out: Query code, JSON type, HTTP status, Query message; "" and 0 where they follow the rule.
 
-    The rule: the code and the JSON type are the error's own name, the status is 400.
+    The rule: the code and the JSON type are the error's own name, the status is 400, the message is what was raised.
     """
 
     code: str = ""
     type: str = ""
     status: int = 0
+    query_message: str = ""
 
 
 class Overlay(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
