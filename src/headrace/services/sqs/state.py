@@ -90,7 +90,7 @@ class State:
         """Queues by the key of their record."""
         self._changes = 0
         """How often the watch has told of a queue."""
-        self._worker = MoveWorker(self)
+        self._worker = MoveWorker(server, self.get)
         self._task: asyncio.Task[None] | None = None
         self._unwatch: Callable[[], None] | None = None
 

@@ -10,20 +10,19 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import uuid
-from typing import TYPE_CHECKING, Final
+from collections.abc import Awaitable, Callable
+from typing import Final
 
 import msgspec
 import structlog
 
 from headrace.clock import Timer
+from headrace.context import Server
 from headrace.errors import StorageError
 from headrace.primitives.metadata import Conflict, Entry, Lease, LeaseLost, Write
 from headrace.primitives.queues import QueueMissing
 from headrace.services.sqs import limits, records, rules
 from headrace.services.sqs.records import MoveTask
-
-if TYPE_CHECKING:
-    from headrace.services.sqs.state import State
 
 LEASE: Final = "sqs/move-tasks"
 _NO_QUEUE: Final = "AWS.SimpleQueueService.NonExistentQueue"
@@ -42,10 +41,14 @@ class _Pace:
 
 
 class MoveWorker:
-    """Runs all move tasks there are, unless another process does."""
+    """Runs all move tasks there are, unless another process does.
 
-    def __init__(self, state: State) -> None:
-        self._state = state
+    `open_queue` opens a queue, by region, account and name, and gives None when there is none.
+    """
+
+    def __init__(self, server: Server, open_queue: Callable[[str, str, str], Awaitable[object | None]]) -> None:
+        self._server = server
+        self._open_queue = open_queue
         self._holder = str(uuid.uuid4())
         self._lease: Lease | None = None
         self._renew_at_ms = 0
@@ -58,7 +61,7 @@ class MoveWorker:
 
     async def run(self) -> None:
         """Step whenever there is something to do, until cancelled."""
-        clock = self._state.server.clock
+        clock = self._server.clock
         try:
             while True:
                 self._wake.clear()
@@ -78,7 +81,7 @@ class MoveWorker:
 
     async def step(self, now_ms: int) -> int | None:
         """Move a slice of every running task; when to look again in milliseconds, or None when there is no task."""
-        metadata = self._state.server.engine.metadata
+        metadata = self._server.engine.metadata
         pointers = await metadata.list(records.MOVING_PREFIX)
         if not pointers:
             self._paces.clear()
@@ -98,7 +101,7 @@ class MoveWorker:
             return True
         try:
             if self._lease is None:
-                self._lease = await self._state.server.engine.metadata.lease(
+                self._lease = await self._server.engine.metadata.lease(
                     LEASE, ttl_ms=limits.MOVE_LEASE_MS, holder=self._holder
                 )
             else:
@@ -117,7 +120,7 @@ class MoveWorker:
 
     async def _advance(self, pointer: Entry, now_ms: int) -> int:
         """Move a task on by a slice; when to go on with it."""
-        metadata = self._state.server.engine.metadata
+        metadata = self._server.engine.metadata
         key = pointer.value.decode()
         entry = await metadata.get(key)
         if entry is None:
@@ -151,11 +154,11 @@ class MoveWorker:
         source = await self._require(task.source_arn)
         if task.destination_arn is not None:
             await self._require(task.destination_arn)
-        return await self._state.server.engine.queues.redrive(source, task.destination_arn, max_messages)
+        return await self._server.engine.queues.redrive(source, task.destination_arn, max_messages)
 
     async def _require(self, arn: str) -> str:
         location = rules.parse_arn(arn)
-        if location is None or await self._state.get(*location) is None:
+        if location is None or await self._open_queue(*location) is None:
             raise QueueMissing(arn)
         return arn
 
@@ -165,7 +168,7 @@ class MoveWorker:
         """Store how a task ended; its source is free for another."""
         ended = msgspec.structs.replace(task, status=status, failure=failure)
         with contextlib.suppress(Conflict):  # it was cancelled, or its queue deleted, meanwhile: the next step sees
-            await self._state.server.engine.metadata.apply(
+            await self._server.engine.metadata.apply(
                 [
                     Write(entry.key, records.encode(ended), entry.revision),
                     Write(pointer.key, None, pointer.revision),
