@@ -11,13 +11,14 @@ from http import HTTPStatus
 from typing import Any
 
 import structlog
+from structlog.contextvars import bind_contextvars
 
 from headrace.context import Context, Principal, Server
 from headrace.errors import ServiceError, StorageError
 from headrace.wire.auth.sigv4 import Caller, authenticate
 from headrace.wire.catalog import Catalog, Operation
 from headrace.wire.control import Control, is_for_headrace
-from headrace.wire.messages import Exchange, Request, Response, Scope, read_body, send
+from headrace.wire.messages import Exchange, Request, Response, Scope, read_body, stream
 from headrace.wire.routing import Codec, Router, region_of
 from headrace.wire.validation import check
 
@@ -38,6 +39,7 @@ class Dispatcher:
     async def handle(self, scope: Scope, exchange: Exchange) -> None:
         """Answer one request, whatever it is. Ends without an answer only when the client has hung up."""
         request = Request(scope, self._new_request_id())
+        bind_contextvars(request_id=request.id)
         codec = self._router.codec(request)
         try:
             request.body = await read_body(request, exchange)
@@ -55,8 +57,11 @@ class Dispatcher:
         except Exception as error:  # noqa: BLE001 - whatever went wrong, the caller gets an answer
             response = self._refuse(request, codec, error)
         if self._logs_calls:
-            self._log.debug("answered", request_id=request.id, path=request.path, status=response.status)
-        await send(exchange, response)
+            self._log.debug("answered", path=request.path, status=response.status)
+        if isinstance(response.body, bytes):
+            exchange.response_bytes(response.status, response.headers, response.body)
+        else:
+            await stream(exchange, response, response.body)
 
     async def invoke(
         self, service: str, operation: str, params: dict[str, Any], *, principal: Principal, region: str
@@ -107,9 +112,9 @@ class Dispatcher:
         if isinstance(error, ServiceError):
             return error
         if isinstance(error, StorageError):
-            self._log.error("storage failed", request_id=request.id, reason=str(error))
+            self._log.error("storage failed", reason=str(error))
             return ServiceError("ServiceUnavailable", str(error), status=HTTPStatus.SERVICE_UNAVAILABLE)
-        self._log.error("request failed", request_id=request.id, path=request.path, exc_info=error)
+        self._log.error("request failed", path=request.path, exc_info=error)
         message = f"The request failed for a reason unforeseen; the log tells of request {request.id}."
         return ServiceError("InternalFailure", message, status=HTTPStatus.INTERNAL_SERVER_ERROR)
 

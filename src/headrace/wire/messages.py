@@ -4,16 +4,13 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from typing import Any, Final, Protocol
-from urllib.parse import parse_qsl
 
 from headrace import limits
 from headrace.errors import ServiceError
+from headrace.wire.fields import parse_fields
 
 MAX_DRAINED_BYTES: Final = 4 * limits.MAX_REQUEST_BYTES
 """How much of a body that is too large is read on, so that its sender comes to read the answer."""
-
-MAX_QUERY_FIELDS: Final = 100_000
-"""Fields of a query string or form. AWS: PutMetricData, the widest call, stays below."""
 
 FORM_TYPES: Final = frozenset({"application/x-www-form-urlencoded", ""})
 """The media types of a body that is a form; one that names none is taken for it."""
@@ -112,9 +109,9 @@ class Request:
         Raises ServiceError `MalformedQueryString`.
         """
         if self._fields is None:
-            self._fields = _parse(self.query_string)
+            self._fields = parse_fields(self.query_string.encode())
             if self.body and self.content_type in FORM_TYPES:
-                self._fields |= _parse(self.body)
+                self._fields |= parse_fields(self.body)
         return self._fields
 
 
@@ -127,14 +124,6 @@ class Response:
         self.status = status
         self.headers = headers
         self.body = body
-
-
-def _parse(form: str | bytes) -> dict[str, str]:
-    try:
-        text = form if isinstance(form, str) else form.decode()
-        return dict(parse_qsl(text, keep_blank_values=True, errors="strict", max_num_fields=MAX_QUERY_FIELDS))
-    except ValueError as error:
-        raise ServiceError("MalformedQueryString", f"The parameters cannot be read: {error}.", status=404) from error
 
 
 async def read_body(request: Request, exchange: Exchange) -> bytes:
@@ -192,16 +181,15 @@ def _incomplete() -> ServiceError:
     return ServiceError("IncompleteBody", "The request body ends early or is not well formed.")
 
 
-async def send(exchange: Exchange, response: Response) -> None:
-    """Send the answer. When the client hangs up during one that streams, its iterator is closed."""
-    body = response.body
-    if isinstance(body, bytes):
-        exchange.response_bytes(response.status, response.headers, body)
-        return
-    stream = exchange.response_stream(response.status, response.headers)
+async def stream(exchange: Exchange, response: Response, body: AsyncIterator[bytes]) -> None:
+    """Send an answer piece by piece. When the client hangs up on the way, the iterator is closed.
+
+    Granian queues the pieces without a bound: whoever makes them must keep to a pace.
+    """
+    pieces = exchange.response_stream(response.status, response.headers)
     try:
         async for piece in body:
-            await stream.send_bytes(piece)
+            await pieces.send_bytes(piece)
     except RuntimeError:  # RSGI's ProtocolClosed: nobody listens any more.
         return
     finally:

@@ -14,7 +14,7 @@ import msgspec
 
 from headrace import limits
 from headrace.context import Principal
-from headrace.wire.messages import FORM_TYPES, Request
+from headrace.wire.messages import Request
 
 DEFAULT_ACCOUNT: Final = "000000000000"
 """The account of every credential that does not name one."""
@@ -39,8 +39,6 @@ def authenticate(request: Request) -> Caller:
     header = request.headers.get("authorization")
     if header is not None:
         return read_authorization(header)
-    if not request.query_string and request.content_type not in FORM_TYPES:
-        return ANONYMOUS
     fields = request.fields()
     credential = fields.get("X-Amz-Credential") or fields.get("AWSAccessKeyId")
     return read_credential(credential) if credential else ANONYMOUS
