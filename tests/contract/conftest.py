@@ -9,21 +9,33 @@ from __future__ import annotations
 import itertools
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from pathlib import Path
+from unittest import mock
 
 import pytest
 
 from headrace.clock import VirtualClock
+from headrace.engines.sqlite import database
 from headrace.engines.sqlite.engine import SqliteEngine
 from headrace.primitives.engine import Engine
 from headrace.primitives.queues import Depth, Outcome, Outgoing, QueueSettings, Received, Sent
 
 START_MS = 1_700_000_000_000
 
+
+class SlowDisk(SqliteEngine):
+    """SQLite as it behaves on a device whose syncs take long: commits are made on a thread."""
+
+    async def start(self) -> None:
+        with mock.patch.object(database, "SLOW_SYNC_S", -1.0):
+            await super().start()
+
+
 BUILDERS: dict[str, Callable[[Path, VirtualClock], Engine]] = {
     "sqlite": lambda path, clock: SqliteEngine(str(path / "data"), clock),
+    "sqlite-slow-disk": lambda path, clock: SlowDisk(str(path / "data"), clock),
     "sqlite-memory": lambda _path, clock: SqliteEngine(":memory:", clock),
 }
-DURABLE = ["sqlite"]
+DURABLE = ["sqlite", "sqlite-slow-disk"]
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
@@ -36,7 +48,9 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 class Stage:
     """The engine under test; `reopen` closes it and starts another on the same data and clock."""
 
-    def __init__(self, build: Callable[[], Engine]) -> None:
+    def __init__(self, build: Callable[[], Engine], *, durable: bool = True) -> None:
+        self.durable = durable
+        """Whether the data outlives the engine."""
         self._build = build
         self.engine = build()
 
@@ -142,10 +156,15 @@ def engine(stage: Stage) -> Engine:
 
 
 @pytest.fixture
-def build(engine_name: str, tmp_path: Path) -> Callable[[VirtualClock], Engine]:
+def build(engine_name: str, tmp_path: Path) -> Callable[[VirtualClock], Stage]:
     """Build engines, not started, each on data of its own: for tests that need many."""
     numbers = itertools.count()
-    return lambda clock: BUILDERS[engine_name](tmp_path / str(next(numbers)), clock)
+
+    def build(clock: VirtualClock) -> Stage:
+        path = tmp_path / str(next(numbers))
+        return Stage(lambda: BUILDERS[engine_name](path, clock), durable=engine_name in DURABLE)
+
+    return build
 
 
 @pytest.fixture

@@ -167,3 +167,12 @@ async def test_fifo_redrive_frees_the_group_it_left(queue, clock):
     assert await dead.redrive(None, 1) == 1
     assert (await source.receive()).bodies == ["a"]
     assert (await dead.receive()).bodies == ["b"]
+
+
+async def test_fifo_redrive_keeps_the_order_of_what_was_received_meanwhile(queue, clock):
+    q, other = await queue(fifo=True), await queue("other", fifo=True)
+    await q.send(*"abc", group="g")
+    await q.receive(2, visibility_timeout_ms=1000)
+    await clock.advance(1000)
+    assert await q.redrive("other") == 3
+    assert (await other.receive()).bodies == ["a", "b", "c"]

@@ -107,7 +107,7 @@ class QueueMissing(Exception):
 
 
 class OverInFlight(Exception):
-    """A standard queue has `max_in_flight` messages in flight already."""
+    """A standard queue has `max_in_flight` messages in flight already, and the receive does not wait."""
 
 
 class Queues(Protocol):
@@ -136,7 +136,8 @@ class Queues(Protocol):
         Waits up to `wait_ms` for the first one; cancelling the call while it waits takes nothing from
         the queue. Messages over the receive limit go to the dead-letter queue on the way.
         FIFO: `attempt_id` seen within five minutes gives the same messages and receipts again, hidden
-        anew, as long as none of them was deleted or changed. Raises QueueMissing, OverInFlight.
+        anew, as long as none of them was deleted or changed. With `max_in_flight` messages in flight, a
+        receive that waits, or of a FIFO queue, finds nothing. Raises QueueMissing, OverInFlight.
         """
 
     async def delete(self, queue: str, receipts: Sequence[str]) -> list[Outcome]:

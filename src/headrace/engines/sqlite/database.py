@@ -75,7 +75,7 @@ class Database:
         self._waiting: list[asyncio.Future[None]] = []
         self._callbacks: list[Callable[[], object]] = []
         self._commit_job: Future[StorageError | None] | None = None
-        self._committing: asyncio.Future[StorageError | None] | None = None
+        self._committing: asyncio.Future[None] | None = None
         self._commit_on_thread = False
         self._committer = ThreadPoolExecutor(max_workers=1, thread_name_prefix="sqlite-commit")
         self._threads = ThreadPoolExecutor(max_workers=3, thread_name_prefix="sqlite")
@@ -267,16 +267,19 @@ class Database:
             return  # an abort ended the turn this was called for, and its call ended the next one
         if self._commit_on_thread:
             self._commit_job = self._committer.submit(self._commit)
-            self._committing = asyncio.wrap_future(self._commit_job)
-            self._committing.add_done_callback(self._commit_ended)
+            # Not the job's own future: that is done before `_commit_ended` ran, and `idle` would never get past it.
+            self._committing = asyncio.get_running_loop().create_future()
+            asyncio.wrap_future(self._commit_job).add_done_callback(self._commit_ended)
         else:
             self._settle(self._commit())
 
     def _commit_ended(self, _ended: asyncio.Future[StorageError | None] | None = None) -> None:
-        if self._commit_job is not None:  # else `close` was faster
-            error = self._commit_job.result()
-            self._commit_job = self._committing = None
-            self._settle(error)
+        if self._commit_job is None or self._committing is None:
+            return  # `close` was faster
+        error, committing = self._commit_job.result(), self._committing
+        self._commit_job = self._committing = None
+        self._settle(error)
+        committing.set_result(None)
 
     def _commit(self) -> StorageError | None:
         """Make the turn durable; what went wrong, if anything. Runs on the loop or on the committing thread."""

@@ -150,8 +150,10 @@ class QueueState:
 
     def available_ms(self) -> int:
         """When there may next be something to hand out, as far as is known."""
+        if not self.room():
+            return self.next_due_ms
         if self.fifo:
-            return self.groups_due_ms if self.room() else self.next_due_ms
+            return self.groups_due_ms
         return self.cursor_ms if self.visible else self.next_due_ms
 
 

@@ -134,7 +134,7 @@ class SqliteQueues:
             hide_ms = state.settings.visibility_timeout_ms if visibility_timeout_ms is None else visibility_timeout_ms
             if attempt_id and state.fifo and (again := await self._retry(state, attempt_id, hide_ms)):
                 return again
-            received, moved = await self._take(state, max_messages, hide_ms, attempt_id)
+            received, moved = await self._take(state, max_messages, hide_ms, attempt_id, patient=wait_ms > 0)
             if received or (self._clock.now_ms() >= deadline_ms or self._draining):
                 if received and state.waiters:
                     self._waiting.wake_available(state)
@@ -151,8 +151,8 @@ class SqliteQueues:
         outcomes: list[Outcome] = await self._database.write(
             order.delete, self._connection, state, claims, self._clock.now_ms()
         )
-        if state.fifo and state.waiters:
-            self._waiting.wake_available(state)
+        if state.waiters:
+            self._waiting.wake_available(state)  # a group may be free now, or there may be room in flight
         return outcomes
 
     async def change_visibility(self, queue: str, changes: Sequence[tuple[str, int]]) -> list[Outcome]:
@@ -267,16 +267,15 @@ class SqliteQueues:
     # --- receiving ---
 
     async def _take(
-        self, state: QueueState, max_messages: int, hide_ms: int, attempt_id: str | None
+        self, state: QueueState, max_messages: int, hide_ms: int, attempt_id: str | None, *, patient: bool
     ) -> tuple[list[Received], int]:
         """Hand out what there is now; and how many messages were dead-lettered on the way."""
-        if self._clock.now_ms() < state.available_ms():
-            return [], 0
         dead = await self._dead_letter_queue(state)
+        await self._database.idle()
         if state.stale or (dead is not None and dead.stale):
             return [], 1  # look again
-        max_messages = min(max_messages, self._room(state))
-        if not max_messages:
+        max_messages = min(max_messages, self._room(state, patient=patient))
+        if not max_messages or self._clock.now_ms() < state.available_ms():
             return [], 0
         handed_out: list[Received] = []
         try:
@@ -324,18 +323,18 @@ class SqliteQueues:
         except QueueMissing:
             return None  # AWS: without its dead-letter queue a queue hands such messages out on and on
 
-    def _room(self, state: QueueState) -> int:
-        """How many more messages may be in flight. Raises OverInFlight.
+    def _room(self, state: QueueState, *, patient: bool) -> int:
+        """How many more messages may be in flight. Raises OverInFlight, unless `patient`.
 
         AWS: about 120,000 messages may be in flight. Then ReceiveMessage fails with OverLimit on a standard
-        queue, and finds nothing on a FIFO queue.
+        queue, unless it is a long poll; a long poll, and any receive of a FIFO queue, finds nothing.
         """
         try:
             state.advance(self._connection, self._clock.now_ms())
         except apsw.Error as cause:
             raise storage_error(cause) from cause
         room = state.room()
-        if not room and not state.fifo:
+        if not room and not state.fifo and not patient:
             raise OverInFlight
         return room
 

@@ -7,7 +7,7 @@ calls it lets the event loop turn in between. All of them pick up where a killed
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Final
+from typing import Any, Final
 
 from headrace.engines.sqlite import fifo, receipts, rows
 from headrace.engines.sqlite.connection import Connection
@@ -24,6 +24,8 @@ _THROUGH: Final = f"SELECT {MARK_COLUMNS} FROM messages WHERE id BETWEEN ? AND ?
 _VISIBLE: Final = f"""
 SELECT {MARK_COLUMNS}, source FROM messages WHERE queue = ? AND due_ms <= ?
 ORDER BY due_ms, id LIMIT ?"""
+_VISIBLE_IN_ORDER: Final = f"""
+SELECT {MARK_COLUMNS}, source FROM messages WHERE id BETWEEN ? AND ? AND due_ms <= ? ORDER BY id LIMIT ?"""
 _VISIBLE_MOVED: Final = f"""
 SELECT {MARK_COLUMNS}, source FROM messages WHERE queue = ? AND source IS NOT NULL AND due_ms <= ?
 ORDER BY sent_ms LIMIT ?"""
@@ -129,11 +131,11 @@ def redrive(
 ) -> int:
     """Move visible messages to `destination`, or each to its source; how many moved."""
     now_ms = state.advance(connection, now_ms)
-    select = _VISIBLE if destination else _VISIBLE_MOVED
-    found = connection.execute(select, (state.number, now_ms, min(max_messages, SLICE))).fetchall()
     moved = 0
     emptied: list[Marks] = []
-    for *columns, source in found:
+    for *columns, source in _visible(
+        connection, state, min(max_messages, SLICE), now_ms, all_of=destination is not None
+    ):
         row = Marks._make(columns)
         target = destination or by_source.get(source)
         if target is not None:
@@ -143,3 +145,17 @@ def redrive(
     if state.fifo:
         fifo.settle(connection, state, emptied, now_ms)
     return moved
+
+
+def _visible(
+    connection: Connection, state: QueueState, max_rows: int, now_ms: int, *, all_of: bool
+) -> list[tuple[Any, ...]]:
+    """Marks and source of the first visible messages: `all_of` them, or those that were dead-lettered."""
+    select = _VISIBLE_MOVED
+    parameters: tuple[int, ...] = (state.number, now_ms, max_rows)
+    if all_of and state.fifo:
+        # A group's messages come due in another order than they were sent in once some were received.
+        select, parameters = _VISIBLE_IN_ORDER, (*span(state.number), now_ms, max_rows)
+    elif all_of:
+        select = _VISIBLE
+    return list(connection.execute(select, parameters))
