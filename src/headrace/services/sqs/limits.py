@@ -88,6 +88,9 @@ MOVE_TASKS_LISTED: Final = 10
 MOVE_SLICE_MESSAGES: Final = 100
 """Messages moved in one step of a task, so that no step holds the event loop for long."""
 
+MOVE_TASKS_AT_ONCE: Final = 1_000
+"""Tasks that go on side by side, over all queues; more wait until some are done."""
+
 MOVE_LEASE_MS: Final = 10_000
 """How long a process keeps the move tasks to itself without renewing."""
 

@@ -19,7 +19,7 @@ import structlog
 from headrace.clock import Timer
 from headrace.context import Server
 from headrace.errors import StorageError
-from headrace.primitives.metadata import Conflict, Entry, Lease, LeaseLost, Write
+from headrace.primitives.metadata import Conflict, Entry, Lease, Write
 from headrace.primitives.queues import QueueMissing
 from headrace.services.sqs import limits, records, rules
 from headrace.services.sqs.records import MoveTask
@@ -31,13 +31,22 @@ log = structlog.get_logger()
 
 
 class _Pace:
-    """How far a task may be: at its rate, counted from when this process took it up."""
+    """How a task has gone since this process took it up: from when its rate counts, and how far it came."""
 
-    __slots__ = ("moved", "since_ms")
+    __slots__ = ("exhausted", "moved", "since_ms")
 
     def __init__(self, since_ms: int) -> None:
         self.since_ms = since_ms
         self.moved = 0
+        self.exhausted = False
+
+    def due(self, per_second: int, now_ms: int, remaining: int) -> tuple[int, int]:
+        """How many messages may move now, and if none, when some may: a tenth of a second's worth at a time."""
+        step = min(remaining, max(1, per_second // 10))
+        allowed = (now_ms - self.since_ms) * per_second // 1000 - self.moved
+        if allowed >= step:
+            return min(allowed, remaining), now_ms
+        return 0, self.since_ms - (-(self.moved + step) * 1000 // per_second)
 
 
 class MoveWorker:
@@ -67,27 +76,37 @@ class MoveWorker:
                 self._wake.clear()
                 try:
                     next_ms = await self.step(clock.now_ms())
-                except StorageError as error:
-                    log.warning("message move tasks wait: the storage failed", error=str(error))
+                except Exception as error:  # noqa: BLE001 - whatever stops a step must not stop the worker
+                    log.warning("message move tasks wait after an error", error=repr(error))
                     next_ms = clock.now_ms() + limits.MOVE_LEASE_MS
-                timer: Timer | None = None if next_ms is None else clock.call_at(next_ms, self._wake.set)
-                await self._wake.wait()
-                if timer is not None:
-                    timer.cancel()
+                await self._pause(next_ms)
         finally:
-            if self._lease is not None:
-                with contextlib.suppress(StorageError):
-                    await self._lease.release()
+            with contextlib.suppress(StorageError):
+                await self._let_go()
+
+    async def _pause(self, until_ms: int | None) -> None:
+        """Return when it is time, or when nudged; None waits for a nudge."""
+        clock = self._server.clock
+        if until_ms is not None and until_ms <= clock.now_ms():
+            await asyncio.sleep(0)
+            return
+        timer: Timer | None = None if until_ms is None else clock.call_at(until_ms, self._wake.set)
+        try:
+            await self._wake.wait()
+        finally:
+            if timer is not None:
+                timer.cancel()
 
     async def step(self, now_ms: int) -> int | None:
         """Move a slice of every running task; when to look again in milliseconds, or None when there is no task."""
         metadata = self._server.engine.metadata
-        pointers = await metadata.list(records.MOVING_PREFIX)
+        pointers = await metadata.list(records.MOVING_PREFIX, max_entries=limits.MOVE_TASKS_AT_ONCE)
         if not pointers:
             self._paces.clear()
             await self._let_go()
             return None
         if not await self._hold(now_ms):
+            self._paces.clear()
             return now_ms + limits.MOVE_LEASE_MS
         running = {pointer.value.decode() for pointer in pointers}
         self._paces = {key: pace for key, pace in self._paces.items() if key in running}
@@ -97,18 +116,11 @@ class MoveWorker:
     # --- the lease ---
 
     async def _hold(self, now_ms: int) -> bool:
-        if self._lease is not None and now_ms < self._renew_at_ms:
-            return True
-        try:
-            if self._lease is None:
-                self._lease = await self._server.engine.metadata.lease(
-                    LEASE, ttl_ms=limits.MOVE_LEASE_MS, holder=self._holder
-                )
-            else:
-                await self._lease.renew()
-        except LeaseLost:
-            self._lease = None
-        self._renew_at_ms = now_ms + limits.MOVE_LEASE_MS // 2
+        """Whether the tasks are this process's to carry out. One slice may still move after another took over."""
+        if self._lease is None or now_ms >= self._renew_at_ms:
+            metadata = self._server.engine.metadata
+            self._lease = await metadata.lease(LEASE, ttl_ms=limits.MOVE_LEASE_MS, holder=self._holder)
+            self._renew_at_ms = now_ms + limits.MOVE_LEASE_MS // 2
         return self._lease is not None
 
     async def _let_go(self) -> None:
@@ -119,7 +131,7 @@ class MoveWorker:
     # --- one task ---
 
     async def _advance(self, pointer: Entry, now_ms: int) -> int:
-        """Move a task on by a slice; when to go on with it."""
+        """Move a task on by a slice, or end it; when to go on with it."""
         metadata = self._server.engine.metadata
         key = pointer.value.decode()
         entry = await metadata.get(key)
@@ -127,27 +139,39 @@ class MoveWorker:
             await metadata.delete(pointer.key)
             return now_ms
         task = records.decode_move(entry.value)
+        pace = self._paces.setdefault(key, _Pace(now_ms))
+        remaining = task.to_move - task.moved
         if task.status == "CANCELLING":
             return await self._end(pointer, entry, task, now_ms, status="CANCELLED")
-        pace = self._paces.setdefault(key, _Pace(now_ms))
-        room = limits.MOVE_SLICE_MESSAGES
+        if pace.exhausted or remaining <= 0:
+            return await self._end(pointer, entry, task, now_ms, status="COMPLETED")
+        room = remaining
         if task.per_second is not None:
-            due = (now_ms - pace.since_ms) * task.per_second // 1000 - pace.moved
-            room = min(room, due)
-            if room <= 0:
-                return pace.since_ms + -(-(pace.moved + 1) * 1000 // task.per_second)
-        room = min(room, task.to_move - task.moved)
+            room, again_ms = pace.due(task.per_second, now_ms, remaining)
+            if not room:
+                return again_ms
         try:
-            moved = await self._move(task, room) if room > 0 else 0
+            moved = await self._move(task, min(room, limits.MOVE_SLICE_MESSAGES))
         except QueueMissing:
             return await self._end(pointer, entry, task, now_ms, status="FAILED", failure=_NO_QUEUE)
         pace.moved += moved
-        task = msgspec.structs.replace(task, moved=task.moved + moved)
-        if moved == 0 or task.moved >= task.to_move:
-            return await self._end(pointer, entry, task, now_ms, status="COMPLETED")
-        with contextlib.suppress(Conflict):  # it is being cancelled: the next step sees
-            await metadata.put(entry.key, records.encode(task), expected=entry.revision)
+        pace.exhausted = not moved
+        await self._count(entry, task, moved)
         return now_ms
+
+    async def _count(self, entry: Entry, task: MoveTask, moved: int) -> None:
+        """Add what moved to the task's record, though it be cancelled meanwhile."""
+        metadata = self._server.engine.metadata
+        current: Entry | None = entry
+        while current is not None and moved:
+            counted = msgspec.structs.replace(task, moved=task.moved + moved)
+            try:
+                await metadata.put(current.key, records.encode(counted), expected=current.revision)
+            except Conflict:
+                current = await metadata.get(entry.key)
+                task = records.decode_move(current.value) if current is not None else task
+            else:
+                return
 
     async def _move(self, task: MoveTask, max_messages: int) -> int:
         """Move messages, having opened the queues concerned. Raises QueueMissing."""
