@@ -216,7 +216,7 @@ STEPS = st.lists(
 @given(steps=STEPS, prefix=PARTS, after=PARTS, max_entries=st.integers(1, 5))
 def test_it_behaves_as_a_sorted_dictionary(build, steps, prefix, after, max_entries):
     async def run():
-        engine = build(VirtualClock(0))
+        engine = build(VirtualClock(0)).engine
         await engine.start()
         model = {}
         for key, value, expectation in steps:
