@@ -10,11 +10,17 @@ from headrace.settings import SettingsError
 from headrace.testing import serve
 
 
+def servers() -> set[threading.Thread]:
+    """The threads of running servers; other tests of this process may have one, too."""
+    return {thread for thread in threading.enumerate() if thread.name == "headrace"}
+
+
 def test_it_serves_while_the_block_runs():
+    before = servers()
     with serve() as headrace:
         assert headrace.health()["clock"] == "virtual"
-        assert [thread for thread in threading.enumerate() if thread.name == "headrace"]
-    assert not [thread for thread in threading.enumerate() if thread.name == "headrace"]
+        assert len(servers() - before) == 1
+    assert servers() == before
     with pytest.raises(ConnectionRefusedError):
         headrace.health()
 
