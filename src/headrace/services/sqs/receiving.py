@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
+from functools import partial
 from typing import Any, Final
 
 from headrace.context import Context
@@ -44,31 +45,40 @@ async def receive_message(ctx: Context, params: dict[str, Any]) -> dict[str, Any
     rules.check_receive(max_messages, wait_s, visibility_s or 0)
     system, wanted = _choose(params)
     attempt_id = _attempt(ctx, queue, params)
-    receive = ctx.server.engine.queues.receive
-    visibility_ms = None if visibility_s is None else visibility_s * 1000
+    receive = partial(
+        ctx.server.engine.queues.receive,
+        queue.arn,
+        max_messages=max_messages,
+        visibility_timeout_ms=None if visibility_s is None else visibility_s * 1000,
+        attempt_id=attempt_id,
+    )
     try:
-        received = await receive(
-            queue.arn, max_messages=max_messages, visibility_timeout_ms=visibility_ms, attempt_id=attempt_id
-        )
-        if not received and wait_s:
-            received = await ctx.until_hangup(
-                receive(
-                    queue.arn,
-                    max_messages=max_messages,
-                    visibility_timeout_ms=visibility_ms,
-                    wait_ms=wait_s * 1000,
-                    attempt_id=attempt_id,
-                )
-            )
+        received = await _receive(ctx, receive, wait_s)
     except QueueMissing:
         raise rules.no_such_queue() from None
-    except OverInFlight:
-        raise ServiceError(
-            "OverLimit",
-            f"Too many messages in flight: this queue has {limits.IN_FLIGHT_MESSAGES} already. "
-            "Delete messages once they are processed.",
-        ) from None
     return {"Messages": [_render(message, system, wanted) for message in received]} if received else {}
+
+
+async def _receive(
+    ctx: Context, receive: Callable[..., Coroutine[Any, Any, list[Received]]], wait_s: int
+) -> list[Received]:
+    """What there is now, or else what comes while waiting; only waiting is worth a watch for the client's hang-up.
+
+    AWS: at the in-flight limit a short poll is answered with OverLimit, a long one with nothing.
+    """
+    try:
+        received = await receive()
+    except OverInFlight:
+        if not wait_s:
+            raise ServiceError(
+                "OverLimit",
+                f"Too many messages in flight: this queue has {limits.IN_FLIGHT_MESSAGES} already. "
+                "Delete messages once they are processed.",
+            ) from None
+        received = []
+    if received or not wait_s:
+        return received
+    return await ctx.until_hangup(receive(wait_ms=wait_s * 1000))
 
 
 def _attempt(ctx: Context, queue: Queue, params: dict[str, Any]) -> str | None:

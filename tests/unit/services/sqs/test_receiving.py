@@ -171,6 +171,18 @@ async def test_too_many_in_flight_is_over_the_limit(sqs, monkeypatch):
     assert (await sqs.error("receive_message", QueueUrl=url)).code == "OverLimit"
 
 
+async def test_a_long_poll_waits_for_room_instead(sqs, monkeypatch):
+    monkeypatch.setattr("headrace.services.sqs.limits.IN_FLIGHT_MESSAGES", 1)
+    url = await sqs.create("narrow")
+    await send(sqs, url, "a", "b")
+    [held] = await sqs.receive(url)
+    waiting = asyncio.create_task(sqs.receive(url, WaitTimeSeconds=20))
+    await settled()
+    assert not waiting.done()
+    await sqs("delete_message", QueueUrl=url, ReceiptHandle=held["ReceiptHandle"])
+    assert [message["Body"] for message in await waiting] == ["b"]
+
+
 # Waiting
 
 
