@@ -10,7 +10,7 @@ from headrace.errors import ServiceError
 from headrace.primitives.queues import QueueSettings
 from headrace.services.sqs import limits
 from headrace.services.sqs.policies import check_policy
-from headrace.services.sqs.redrive import parse_redrive, parse_redrive_allow
+from headrace.services.sqs.redrive import normalise_redrive, parse_redrive, parse_redrive_allow
 
 _RANGES: Final = {
     "VisibilityTimeout": limits.VISIBILITY_TIMEOUT_S,
@@ -125,7 +125,7 @@ def _normalise_value(name: str, value: str) -> str:
         return value
     if name in _DOCUMENTS and value:
         _DOCUMENTS[name](value)
-    return value
+    return normalise_redrive(value) if name == "RedrivePolicy" and value else value
 
 
 def merge(stored: Mapping[str, str], changes: Mapping[str, str]) -> dict[str, str]:

@@ -136,10 +136,10 @@ HIGH_THROUGHPUT_CALLS_PER_S: Final = 70_000
 
 # This process
 
-QUEUES_CACHED: Final = 100_000
+QUEUES_CACHED: Final = 20_000
 """Queues whose record is kept in memory."""
 
-QUEUE_URLS_CACHED: Final = 200_000
+QUEUE_URLS_CACHED: Final = 40_000
 """Spellings of queue URLs whose queue is known without parsing."""
 
 NAMES_FORGOTTEN: Final = 100

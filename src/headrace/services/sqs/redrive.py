@@ -60,6 +60,15 @@ def parse_redrive(policy: str) -> Redrive:
     return Redrive(_target(policy, members["deadLetterTargetArn"]), count)
 
 
+def normalise_redrive(policy: str) -> str:
+    """The RedrivePolicy as GetQueueAttributes shows it. AWS: the count is a number though it was given as a string."""
+    redrive = parse_redrive(policy)
+    members = json.loads(policy)
+    if isinstance(members["maxReceiveCount"], int):
+        return policy
+    return json.dumps(members | {"maxReceiveCount": redrive.max_receive_count}, separators=(",", ":"))
+
+
 def _whole_number(value: Any) -> int | None:
     # AWS: takes the number as a JSON string too.
     if isinstance(value, str) and value.isascii() and value.isdecimal() and len(value) <= 9:  # noqa: PLR2004 - far over any limit

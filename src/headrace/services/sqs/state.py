@@ -28,6 +28,7 @@ class Queue:
         "arn",
         "content_dedup",
         "fifo",
+        "gone",
         "key",
         "max_bytes",
         "name",
@@ -49,7 +50,8 @@ class Queue:
         self.arn = rules.arn_of(region, account, record.name)
         self.path = f"/{account}/{record.name}"
         self.fifo = record.name.endswith(rules.FIFO_SUFFIX)
-        self.throughput = Throughput()
+        self.gone = False
+        self.throughput = Throughput() if self.fifo else None
         self.take(record, revision)
 
     def take(self, record: QueueRecord, revision: int) -> None:
@@ -72,10 +74,10 @@ class Queue:
         return attributes.settings(self.record.attributes, fifo=self.fifo)
 
     def throttle(self, server: Server, action: Action, groups: tuple[str, ...] = ()) -> None:
-        """Count a call on a FIFO queue. Raises RequestThrottled when there are too many this second."""
-        if server.quotas.throughput and not self.throughput.take(
-            action, server.clock.now_ms(), per_group=self.per_group, groups=groups
-        ):
+        """Count a call if it is a FIFO queue. Raises RequestThrottled when there are too many this second."""
+        if self.throughput is None or not server.quotas.throughput:
+            return
+        if not self.throughput.take(action, server.clock.now_ms(), per_group=self.per_group, groups=groups):
             raise ServiceError("RequestThrottled", "Request is throttled.")
 
 
@@ -148,7 +150,7 @@ class State:
         return queue
 
     async def _open(self, queue: Queue) -> None:
-        """Give the engine the queue, and first the one that takes its dead letters.
+        """Give the engine the queue, and first the one that takes its dead letters. Raises QueueDoesNotExist.
 
         AWS: a dead-letter queue may be deleted while others name it. Until it is made again there is nowhere to
         move their messages to, and they stay.
@@ -157,10 +159,16 @@ class State:
         target = await self.load(queue.region, queue.account, name) if name else None
         # A target's own target need not be open for this: queues may be each other's.
         for each in (target, queue):
-            if each is not None and not each.opened:
-                revision = each.revision
-                await self.server.engine.queues.open(each.arn, each.settings())
-                each.opened = each.revision == revision and self._queues.get(each.key) is each
+            if each is None or each.opened:
+                continue
+            revision = each.revision
+            await self.server.engine.queues.open(each.arn, each.settings())
+            if each.gone:
+                # It was deleted meanwhile. What was opened must not wait for the next queue of this name.
+                await self.server.engine.queues.drop(each.arn)
+            each.opened = each.revision == revision and not each.gone
+        if queue.gone:
+            raise rules.no_such_queue()
 
     # --- changing queues ---
 
@@ -189,8 +197,7 @@ class State:
                 if entry.revision > queue.revision:
                     queue.take(records.decode_queue(entry.value), entry.revision)
                 continue
-            if not queue.opened:
-                await self._open(queue)
+            await self.get(queue.region, queue.account, queue.name)
             return
         raise ServiceError("ServiceUnavailable", "Too many changes to this queue at once; try again.", status=503)
 
@@ -208,6 +215,6 @@ class State:
         if change.entry is None:
             gone = self._queues.pop(change.key, None)
             if gone is not None:
-                gone.opened = False
+                gone.opened, gone.gone = False, True
         elif (queue := self._queues.get(change.key)) is not None:
             queue.take(records.decode_queue(change.entry.value), change.entry.revision)

@@ -83,6 +83,12 @@ def test_the_targets_name_is_read_from_the_policy():
     assert redrive.target_name(None, REGION, ACCOUNT) is None
 
 
+def test_a_count_given_as_a_string_is_shown_as_a_number():
+    assert redrive.normalise_redrive(policy()) == policy()
+    shown = redrive.normalise_redrive(policy(maxReceiveCount="5"))
+    assert json.loads(shown) == {"deadLetterTargetArn": DLQ_ARN, "maxReceiveCount": 5}
+
+
 # RedriveAllowPolicy
 
 

@@ -8,7 +8,7 @@ import msgspec
 import pytest
 
 from headrace.primitives.metadata import Conflict
-from headrace.primitives.queues import QueueSettings
+from headrace.primitives.queues import QueueMissing, QueueSettings
 from headrace.services.sqs import limits, records
 from headrace.services.sqs.state import State
 
@@ -116,3 +116,21 @@ async def test_a_reset_forgets_all(sqs, url):
     await sqs.server.engine.reset()
     assert (await sqs.error("send_message", QueueUrl=url, MessageBody="m")).code == "QueueDoesNotExist"
     await sqs.create("q")
+
+
+async def test_a_queue_deleted_while_it_is_opened_stays_deleted(durable, clock, monkeypatch):
+    sqs = await durable.start()
+    await sqs.create("q")
+    sqs = await durable.restart()
+    queues = sqs.server.engine.queues
+    original = queues.open
+
+    async def slow_open(arn, settings):
+        monkeypatch.setattr(queues, "open", original)
+        await sqs("delete_queue", QueueUrl="q")
+        await original(arn, settings)
+
+    monkeypatch.setattr(queues, "open", slow_open)
+    assert (await sqs.error("send_message", QueueUrl="q", MessageBody="lost")).code == "QueueDoesNotExist"
+    with pytest.raises(QueueMissing):
+        await queues.depth(sqs.arn("q"))
