@@ -7,6 +7,7 @@ need them, so that `headrace version` and a wrong option answer at once.
 from __future__ import annotations
 
 import asyncio
+import gc
 import json
 import os
 import signal
@@ -119,8 +120,10 @@ def _serve(settings: Settings) -> None:
     try:
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
             runner.run(_until_stopped(App(settings)))
-    except (SettingsError, StorageError, OSError) as error:
+    except (SettingsError, StorageError) as error:
         _fail(str(error))
+    except OSError as error:
+        _fail(str(error) if error.filename else error.strerror or str(error))
 
 
 async def _until_stopped(app: App) -> None:
@@ -142,6 +145,7 @@ async def _until_stopped(app: App) -> None:
 
 def _announce(app: App) -> None:
     """Say that requests are accepted. The first line is what scripts wait for."""
+    gc.freeze()  # what stands from the start is there to stay: collections need not look at it
     click.echo(f"headrace ready on {app.server.base_url}")
     click.echo(f"{app.engine.describe()}; clock: {app.settings.clock}; quotas: {app.settings.quotas}")
     sys.stdout.flush()
