@@ -55,14 +55,16 @@ docs: $(DOCS_SETUP)  ## Build the documentation into site/; warnings are errors
 	@$(BIN)/mkdocs build --quiet --strict
 	@echo "The documentation is in site/index.html"
 
-compat: $(SETUP)  ## Run the tests with other SDKs and tools
-	@$(BIN)/python -m pytest tests/sdk tests/compat $(ARGS)
+compat: $(SETUP)  ## Drive a server with the SDKs for Go and Java, and as Terraform does
+	@$(BIN)/python tests/compat/run.py $(ARGS)
 
 lock: $(SETUP)  ## Pin the newest versions that pyproject.toml allows
 	@$(BIN)/uv pip compile pyproject.toml $(LOCK) --output-file requirements/runtime.txt
 	@$(BIN)/uv pip compile pyproject.toml $(LOCK) --extra testing --group dev --constraint requirements/runtime.txt \
 		--output-file requirements/dev.txt
 	@$(BIN)/uv pip compile $(LOCK) --group docs --constraint requirements/dev.txt --output-file requirements/docs.txt
+	@for name in awscli celery query; do \
+		$(BIN)/uv pip compile tests/sdk/runtimes/$$name.in $(LOCK) --output-file tests/sdk/runtimes/$$name.txt || exit 1; done
 
 clean:  ## Remove what was built; data and the virtual environment stay
 	@rm -rf build dist site .cache .pytest_cache .mypy_cache .ruff_cache .hypothesis
