@@ -21,11 +21,11 @@ def test_the_boto3_session(root: Path, headrace):
     assert done.stdout == blocks(root / "README.md", "text")[0]
 
 
-@pytest.mark.parametrize("name", ["README.md", "docs/testing.md"])
-def test_the_pytest_example(root: Path, pytester: pytest.Pytester, name: str):
-    (example,) = (block for block in blocks(root / name, "python") if block.startswith("def test_"))
-    pytester.makepyfile(example)
-    pytester.runpytest_subprocess("-W", "error", "-p", "no:asyncio").assert_outcomes(passed=1)
+def test_the_pytest_examples(root: Path, pytester: pytest.Pytester):
+    for page in ("README.md", "docs/testing.md"):
+        (example,) = (block for block in blocks(root / page, "python") if block.startswith("def test_"))
+        pytester.makepyfile(**{f"test_{Path(page).stem}": example})
+    pytester.runpytest_subprocess("-W", "error", "-p", "no:asyncio").assert_outcomes(passed=2)
 
 
 def test_the_guide_s_programs(root: Path, tmp_path: Path):
