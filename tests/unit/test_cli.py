@@ -111,3 +111,12 @@ def test_what_keeps_it_from_starting_is_told_in_a_line(tmp_path, how):
     assert "headrace: " in str(caught.value)
     assert "Traceback" not in str(caught.value)
     assert len(str(caught.value).splitlines()) == 1
+
+
+def test_a_request_s_log_line_has_the_id_that_the_client_was_told():
+    with spawn(log_level="debug") as server:
+        answer = server.client("sqs").list_queues()
+    lines = [json.loads(line) for line in server.log.splitlines()]
+    (told,) = [line for line in lines if line["event"] == "answered"]
+    assert told["request_id"] == answer["ResponseMetadata"]["RequestId"]
+    assert told["status"] == 200
