@@ -132,3 +132,12 @@ async def test_one_groups_dead_letter_leaves_the_others(source, dead, clock):
     await source.send("c", group="g")
     assert sorted((await source.receive()).bodies) == ["b", "c"]
     assert (await dead.receive()).bodies == ["a"]
+
+
+async def test_groups_of_nothing_but_dead_letters_do_not_shorten_a_receive(source, dead, clock):
+    for group in "abcdef":
+        await source.send(group, group=group)
+    await kill(source, clock)
+    for group in "xyz":
+        await source.send(group, group=group)
+    assert sorted((await source.receive(3)).bodies) == ["x", "y", "z"]

@@ -176,3 +176,13 @@ async def test_fifo_redrive_keeps_the_order_of_what_was_received_meanwhile(queue
     await clock.advance(1000)
     assert await q.redrive("other") == 3
     assert (await other.receive()).bodies == ["a", "b", "c"]
+
+
+async def test_fifo_redrive_to_the_source_keeps_the_order_of_what_was_received_meanwhile(queue, clock):
+    dead = await queue("dead", fifo=True)
+    source = await queue("source", fifo=True, max_receive_count=1, dead_letter_queue="dead")
+    await dead_letter(source, clock, *"abc", group="g")
+    await dead.receive(2, visibility_timeout_ms=1000)
+    await clock.advance(1000)
+    assert await dead.redrive() == 3
+    assert (await source.receive()).bodies == ["a", "b", "c"]

@@ -112,18 +112,24 @@ def take(
     now_ms = state.advance(connection, now_ms)
     handed_out: list[Received] = []
     moved = 0
-    free = connection.execute(_FREE_GROUPS, (state.number, now_ms, max_messages)).fetchall()
-    for (group,) in free:
-        room = max_messages - len(handed_out)
-        due, moves = _due_rows(connection, state, dead, group, room, now_ms)
-        moved += moves
-        if due:
-            handed_out += rows.hide(connection, state, due, hide_ms, now_ms)
-            connection.execute(_LOCK, (now_ms + hide_ms, len(due), state.number, group))
-        else:
-            _settle(connection, state, group, now_ms, removed=0)
-        if len(handed_out) == max_messages:
-            break
+    seen: set[str] = set()
+    while True:
+        moved_before = moved
+        found = connection.execute(_FREE_GROUPS, (state.number, now_ms, max_messages + len(seen))).fetchall()
+        for group in [name for (name,) in found if name not in seen]:
+            seen.add(group)
+            room = max_messages - len(handed_out)
+            due, moves = _due_rows(connection, state, dead, group, room, now_ms)
+            moved += moves
+            if due:
+                handed_out += rows.hide(connection, state, due, hide_ms, now_ms)
+                connection.execute(_LOCK, (now_ms + hide_ms, len(due), state.number, group))
+            else:
+                _settle(connection, state, group, now_ms, removed=0)
+            if len(handed_out) == max_messages:
+                break
+        if moved == moved_before or moved >= MAX_MOVES or len(handed_out) == max_messages:
+            break  # else a group may have had nothing but dead letters, and there may be others
     state.groups_due_ms = connection.execute(_NEXT_GROUP_DUE, (state.number,)).get or NEVER
     return handed_out, moved
 

@@ -185,7 +185,7 @@ class SqliteQueues:
         """See `Queues.redrive`."""
         while True:
             state = await self.unexpired(queue)
-            names = [destination] if destination else await self._database.read(sweeps.sources, self._connection, state)
+            names = {destination} if destination else await self._sources(state, max_messages)
             targets = {name: await self._state(name) for name in names}
             if not any(each.stale for each in (state, *targets.values())):
                 break
@@ -322,6 +322,9 @@ class SqliteQueues:
             return await self._state(settings.dead_letter_queue)
         except QueueMissing:
             return None  # AWS: without its dead-letter queue a queue hands such messages out on and on
+
+    async def _sources(self, state: QueueState, max_messages: int) -> set[str]:
+        return await self._database.read(sweeps.sources, self._connection, state, max_messages, self._clock.now_ms())
 
     def _room(self, state: QueueState, *, patient: bool) -> int:
         """How many more messages may be in flight. Raises OverInFlight, unless `patient`.

@@ -27,9 +27,8 @@ ORDER BY due_ms, id LIMIT ?"""
 _VISIBLE_IN_ORDER: Final = f"""
 SELECT {MARK_COLUMNS}, source FROM messages WHERE id BETWEEN ? AND ? AND due_ms <= ? ORDER BY id LIMIT ?"""
 _VISIBLE_MOVED: Final = f"""
-SELECT {MARK_COLUMNS}, source FROM messages WHERE queue = ? AND source IS NOT NULL AND due_ms <= ?
-ORDER BY sent_ms LIMIT ?"""
-_SOURCES: Final = "SELECT DISTINCT source FROM messages WHERE queue = ? AND source IS NOT NULL"
+SELECT {MARK_COLUMNS}, source FROM messages INDEXED BY messages_moved
+WHERE queue = ? AND source IS NOT NULL AND due_ms <= ? ORDER BY sent_ms, id LIMIT ?"""
 _OF_QUEUE: Final = "SELECT id FROM messages WHERE id BETWEEN ? AND ? ORDER BY id LIMIT ?"
 
 EVERYTHING: Final = "; ".join(
@@ -116,9 +115,9 @@ def forget(connection: Connection, now_ms: int) -> bool:
     return forgotten == SLICE
 
 
-def sources(connection: Connection, state: QueueState) -> list[str]:
-    """The queues that messages here were dead-lettered from."""
-    return [name for (name,) in connection.execute(_SOURCES, (state.number,))]
+def sources(connection: Connection, state: QueueState, max_messages: int, now_ms: int) -> set[str]:
+    """Where the messages were dead-lettered from that a redrive to their sources would move now."""
+    return {row[-1] for row in connection.execute(_VISIBLE_MOVED, (state.number, now_ms, min(max_messages, SLICE)))}
 
 
 def redrive(
