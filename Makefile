@@ -14,7 +14,7 @@ WORKERS ?= auto
 
 LOCK := --quiet --upgrade --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --no-annotate
 
-.PHONY: setup run test lint bench bench-peers docs compat lock clean help
+.PHONY: setup run test lint bench bench-peers example docs compat lock clean help
 
 help:  ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -50,6 +50,9 @@ bench: $(SETUP)  ## Measure Headrace on this machine, beside the floor
 
 bench-peers: $(SETUP)  ## The same scenarios against other servers
 	@$(BIN)/python bench/peers.py $(ARGS)
+
+example: $(SETUP)  ## Run the spike buffer: a year of flights, a slow database, killed consumers
+	@$(BIN)/python examples/order_buffer/run.py $(ARGS)
 
 docs: $(DOCS_SETUP)  ## Build the documentation into site/; warnings are errors
 	@$(BIN)/mkdocs build --quiet --strict
