@@ -46,7 +46,7 @@ QUICK_CHECK_BYTES: Final = 32 * 1024 * 1024
 """Files up to this size are checked whole at start."""
 
 
-def storage_error(cause: apsw.Error) -> StorageError:
+def storage_error(cause: Exception) -> StorageError:
     """The StorageError that tells what `cause` means for the caller."""
     if isinstance(cause, apsw.FullError):
         return StorageFull("The device that holds the data is full. Nothing was stored; free some space and retry.")
@@ -285,7 +285,7 @@ class Database:
         """Make the turn durable; what went wrong, if anything. Runs on the loop or on the committing thread."""
         try:
             self.connection.execute("COMMIT")
-        except apsw.Error as cause:
+        except (apsw.Error, MemoryError) as cause:
             return storage_error(cause)
         if self._wal_rest_due:
             self._wal_rest_due = False
@@ -313,9 +313,6 @@ class Database:
         self._turn_open = False
         waiting, self._waiting = self._waiting, []
         callbacks, self._callbacks = self._callbacks, []
-        if error is None:
-            for callback in callbacks:
-                callback()
         for done in waiting:
             if done.done():
                 continue
@@ -325,6 +322,9 @@ class Database:
                 done.set_exception(error)
         if self._wal_pages > CHECKPOINT_PAGES and self._checkpoint is None and not self._closed:
             self._checkpoint = asyncio.get_running_loop().create_task(self._move_wal())
+        if error is None:
+            for callback in callbacks:  # the writers go on in the loop's next turn
+                callback()
 
     # --- the WAL ---
 
