@@ -44,8 +44,8 @@ class Operation(msgspec.Struct, frozen=True, eq=False):
 class Service(msgspec.Struct, eq=False, kw_only=True):
     """One service: its model, as far as the wire needs it, and its overlay.
 
-    `name` is what requests are signed for; `target_prefix` begins `X-Amz-Target`; `errors` are the names of the error
-    shapes of the model.
+    `name` is what requests are signed for; `target_prefix` begins `X-Amz-Target` and is empty for a service that does
+    not speak AWS JSON; `errors` are the names of the model's error shapes.
     """
 
     name: str
@@ -85,13 +85,14 @@ class Catalog:
         self.targets = {
             f"{service.target_prefix}.{operation.name}": operation
             for service in self.services.values()
+            if service.target_prefix
             for operation in service.operations.values()
         }
 
     def service_of_target(self, target: str) -> Service | None:
         """The service an `X-Amz-Target` names, whether or not it has the operation."""
         prefix = target.rpartition(".")[0]
-        return next((service for service in self.services.values() if service.target_prefix == prefix), None)
+        return next((service for service in self.services.values() if prefix and service.target_prefix == prefix), None)
 
 
 def read_service(name: str, operations: ModuleType) -> Service:

@@ -113,10 +113,10 @@ class Dispatcher:
             return error
         if isinstance(error, StorageError):
             self._log.error("storage failed", reason=str(error))
-            return ServiceError("ServiceUnavailable", str(error), status=HTTPStatus.SERVICE_UNAVAILABLE)
+            return ServiceError("ServiceUnavailable", str(error), status=503)
         self._log.error("request failed", path=request.path, exc_info=error)
         message = f"The request failed for a reason unforeseen; the log tells of request {request.id}."
-        return ServiceError("InternalFailure", message, status=HTTPStatus.INTERNAL_SERVER_ERROR)
+        return ServiceError("InternalFailure", message, status=500)
 
 
 def _request_ids() -> Callable[[], str]:

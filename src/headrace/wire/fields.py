@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from binascii import a2b_qp
-from http import HTTPStatus
 from typing import Final
 
 from headrace.errors import ServiceError
@@ -45,4 +44,4 @@ def _decode(text: bytes) -> str:
 
 def _malformed(reason: str) -> ServiceError:
     message = f"The parameters cannot be read: {reason}."
-    return ServiceError("MalformedQueryString", message, status=HTTPStatus.NOT_FOUND)
+    return ServiceError("MalformedQueryString", message, status=404)

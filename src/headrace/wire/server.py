@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import socket
 import sys
 from collections.abc import Awaitable, Callable
@@ -24,7 +25,7 @@ MAX_DRAIN_S: Final = 25
 """How long a stopping server waits for the requests in progress. A long poll waits 20 s at most."""
 
 HEADER_READ_TIMEOUT_MS: Final = 60_000
-"""How long a client may take to send a request's head."""
+"""How long a client may take to send a request's head, or keep a connection open between requests."""
 
 
 class Listener(msgspec.Struct, frozen=True, kw_only=True):
@@ -40,43 +41,25 @@ async def serve(handle: Handle, listener: Listener, *, ready: Callable[[str], No
     """Have `handle` answer requests until `stop` is set and those in progress are answered.
 
     Speaks HTTP/1.1 and HTTP/2, the latter by prior knowledge or, with TLS, by ALPN. Calls `ready` with the base URL
-    once it accepts connections. Raises OSError, with what to do, when the address cannot be listened on.
+    once it accepts connections. Raises OSError, with what to do, for an address that cannot be listened on and for a
+    certificate that cannot be used.
     """
-    listening = _bind(listener)
-    server = _Server(handle, listener, listening)
+    server = _Server(handle, listener)
+    port = server.listen()
     serving = asyncio.create_task(server.serve())
-    ready(_base_url(listener, listening.getsockname()[1]))
     stopping = asyncio.create_task(stop.wait())
     try:
+        ready(_base_url(listener, port))
         await asyncio.wait({serving, stopping}, return_when=asyncio.FIRST_COMPLETED)
         server.end()
         await asyncio.wait({serving}, timeout=MAX_DRAIN_S)
     finally:
         stopping.cancel()
-        serving.cancel()
-
-
-def _bind(listener: Listener) -> socket.socket:
-    """A socket that listens, and no other process with it."""
-    try:
-        family, kind, protocol, _, address = socket.getaddrinfo(
-            listener.host, listener.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
-        )[0]
-        listening = socket.socket(family, kind, protocol)
-    except OSError as error:
-        raise OSError(error.errno, f"cannot listen on {listener.host}: {error.strerror}") from error
-    try:
-        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        listening.bind(address)
-        listening.listen(limits.MAX_CONNECTIONS_WAITING)
-    except OSError as error:
-        listening.close()
-        raise OSError(
-            error.errno,
-            f"cannot listen on {listener.host}:{listener.port}: {error.strerror}; --port 0 takes a free port",
-        ) from error
-    return listening
+        if not serving.done():
+            serving.cancel()
+    if serving.done() and not stop.is_set():
+        await serving
+        raise RuntimeError("the HTTP server ended by itself")
 
 
 def _base_url(listener: Listener, port: int) -> str:
@@ -85,33 +68,60 @@ def _base_url(listener: Listener, port: int) -> str:
 
 
 class _Server(Server):
-    """Granian's server on a socket that listens already."""
+    """Granian's server, on a socket of our own: it is nobody else's too, and its port is known before it is served."""
 
-    def __init__(self, handle: Handle, listener: Listener, listening: socket.socket) -> None:
-        super().__init__(
-            handle,
-            listener.host,
-            listening.getsockname()[1],
-            interface=Interfaces.RSGI,
-            task_impl=TaskImpl.asyncio,
-            http=HTTPModes.auto,
-            websockets=False,
-            backlog=limits.MAX_CONNECTIONS_WAITING,
-            backpressure=limits.MAX_CONCURRENT_REQUESTS,
-            http1_settings=HTTP1Settings(header_read_timeout=HEADER_READ_TIMEOUT_MS),
-            log_enabled=False,
-            ssl_cert=Path(listener.tls_cert) if listener.tls_cert else None,
-            ssl_key=Path(listener.tls_key) if listener.tls_key else None,
-            ssl_protocol_min=SSLProtocols.tls12,
-        )
-        self._listening = listening
+    def __init__(self, handle: Handle, listener: Listener) -> None:
+        self._listener = listener
+        self._socket: socket.socket | None = None
+        try:
+            super().__init__(
+                handle,
+                listener.host,
+                listener.port,
+                interface=Interfaces.RSGI,
+                task_impl=TaskImpl.asyncio,
+                http=HTTPModes.auto,
+                websockets=False,
+                backlog=limits.MAX_CONNECTIONS_WAITING,
+                backpressure=limits.MAX_CONCURRENT_REQUESTS,
+                http1_settings=HTTP1Settings(header_read_timeout=HEADER_READ_TIMEOUT_MS),
+                log_enabled=False,
+                ssl_cert=Path(listener.tls_cert) if listener.tls_cert else None,
+                ssl_key=Path(listener.tls_key) if listener.tls_key else None,
+                ssl_protocol_min=SSLProtocols.tls12,
+            )
+        except OSError as error:  # ssl.SSLError is one
+            files = f"the certificate {listener.tls_cert} with the key {listener.tls_key}"
+            raise OSError(error.errno, f"cannot use {files}: {error.strerror or error}") from error
+
+    def listen(self) -> int:
+        """Bind the socket and have it queue connections; the port. Raises OSError."""
+        host, port = self._listener.host, self._listener.port
+        try:
+            found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+            # A name like localhost may be several addresses; most clients try 127.0.0.1 first.
+            family, kind, protocol, _, address = min(found, key=lambda info: info[0] != socket.AF_INET)
+            with contextlib.ExitStack() as unless_listening:
+                listening = unless_listening.enter_context(socket.socket(family, kind, protocol))
+                listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+                listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+                listening.bind(address)
+                listening.listen(limits.MAX_CONNECTIONS_WAITING)
+                unless_listening.pop_all()
+        except OSError as error:
+            advice = "" if port == 0 else "; --port 0 takes a free port"
+            raise OSError(error.errno, f"cannot listen on {host}:{port}: {error.strerror}{advice}") from error
+        self._socket = listening
+        bound_port: int = listening.getsockname()[1]
+        return bound_port
 
     def end(self) -> None:
         """Accept no more connections, answer what is in progress, and return from `serve`."""
         self.signal_handler_interrupt()  # type: ignore[no-untyped-call] # Granian has no types here
 
     def _init_shared_socket(self) -> None:
+        assert self._socket is not None
         holder: Any = SocketHolder
         backlog = (limits.MAX_CONNECTIONS_WAITING,) if sys.platform.startswith(("linux", "freebsd")) else ()
-        shared = holder(self._listening.detach(), False, *backlog)
+        shared = holder(self._socket.detach(), False, *backlog)
         vars(self).update(_shd=shared, _sfd=shared.get_fd(), _ssp=None)

@@ -11,6 +11,7 @@ from headrace.errors import ServiceError
 from headrace.wire.catalog import Service
 from headrace.wire.overlays import WireError
 
+_BAD_REQUEST: Final = int(HTTPStatus.BAD_REQUEST)
 _NO_WIRE_ERROR: Final = WireError()
 
 
@@ -32,12 +33,12 @@ class Failure(msgspec.Struct, frozen=True):
 def describe(service: Service | None, error: ServiceError) -> Failure:
     """What `error` is called on the wire of `service`; None when the request named no service that is served."""
     if service is None:
-        return Failure(error.status or HTTPStatus.BAD_REQUEST, error.code, error.code, error.message, error.message)
+        return Failure(error.status or _BAD_REQUEST, error.code, error.code, error.message, error.message)
     overlay = service.overlay
     known = overlay.errors.get(error.code, _NO_WIRE_ERROR)
     namespace = overlay.error_namespace if error.code in service.errors else overlay.coral_namespace
     return Failure(
-        status=error.status or known.status or HTTPStatus.BAD_REQUEST,
+        status=error.status or known.status or _BAD_REQUEST,
         type=namespace + (known.type or error.code),
         code=known.code or error.code,
         message=error.message,

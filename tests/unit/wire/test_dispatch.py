@@ -1,0 +1,159 @@
+import asyncio
+import logging
+import re
+
+import msgspec
+import pytest
+import structlog
+
+from headrace.context import Principal
+from headrace.errors import ServiceError, StorageFull
+
+JSON = {"Content-Type": "application/x-amz-json-1.0"}
+SEND = JSON | {"X-Amz-Target": "AmazonSQS.SendMessage"}
+BODY = b'{"QueueUrl": "u", "MessageBody": "b"}'
+CALLER = Principal(account="000000000000", access_key_id="", user_id="me", arn="arn")
+
+
+@pytest.fixture
+def log():
+    with structlog.testing.capture_logs(processors=[structlog.contextvars.merge_contextvars]) as lines:
+        yield lines
+
+
+def failing(error):
+    async def send_message(_ctx, _params):
+        raise error
+
+    return send_message
+
+
+async def test_a_call_reaches_its_operation_with_its_surroundings(operations, ask):
+    async def send_message(ctx, params):
+        assert params == {"QueueUrl": "u", "MessageBody": "b"}
+        assert (ctx.state, ctx.region, ctx.account) == ("state", "eu-west-1", "123456789012")
+        assert ctx.base_url == "http://headrace.test:4566"
+        assert ctx.hangup is not None
+        return {"MessageId": ctx.request_id}
+
+    operations.send_message = send_message
+    signed = {"Authorization": "AWS4-HMAC-SHA256 Credential=123456789012/20250101/eu-west-1/sqs/aws4_request, x"}
+    answer = await ask(BODY, headers=SEND | signed)
+    assert (answer.status, answer.headers["content-type"]) == (200, "application/x-amz-json-1.0")
+    assert msgspec.json.decode(answer.body) == {"MessageId": answer.headers["x-amzn-requestid"]}
+
+
+async def test_a_query_call_takes_the_same_way(operations, ask):
+    async def send_message(ctx, params):
+        assert params == {"QueueUrl": "http://headrace.test:4566/000000000000/q", "MessageBody": "b"}
+        return {"MessageId": ctx.region}
+
+    operations.send_message = send_message
+    answer = await ask(b"Action=SendMessage&MessageBody=b", path="/000000000000/q")
+    assert answer.status == 200
+    assert b"<SendMessageResult><MessageId>us-east-1</MessageId></SendMessageResult>" in answer.body
+    assert f"<RequestId>{answer.headers['x-amzn-requestid']}</RequestId>".encode() in answer.body
+
+
+async def test_request_ids_are_uuids_in_form_and_differ(ask):
+    answers = [await ask(path="/_headrace/health", method="GET") for _ in range(3)]
+    ids = {answer.headers["x-amzn-requestid"] for answer in answers}
+    assert len(ids) == 3
+    assert all(re.fullmatch("[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", each) for each in ids)
+
+
+async def test_an_error_of_the_service_is_answered_in_the_callers_protocol(operations, ask):
+    operations.send_message = failing(ServiceError("MessageNotInflight", "It is <not>."))
+    answer = await ask(BODY, headers=SEND)
+    assert answer.status == 400
+    assert answer.headers["x-amzn-query-error"] == "AWS.SimpleQueueService.MessageNotInflight;Sender"
+    assert msgspec.json.decode(answer.body) == {
+        "__type": "com.amazonaws.sqs#MessageNotInflight",
+        "message": "It is <not>.",
+    }
+    answer = await ask(b"Action=SendMessage&QueueUrl=u&MessageBody=b")
+    assert b"<Code>AWS.SimpleQueueService.MessageNotInflight</Code><Message>It is &lt;not&gt;.</Message>" in answer.body
+
+
+async def test_a_storage_failure_is_a_503_that_says_why(operations, ask, log):
+    operations.send_message = failing(StorageFull("no room left"))
+    answer = await ask(BODY, headers=SEND)
+    assert answer.status == 503
+    assert answer.headers["x-amzn-query-error"] == "ServiceUnavailable;Receiver"
+    assert b"no room left" in answer.body
+    assert log[0]["request_id"] == answer.headers["x-amzn-requestid"]
+
+
+async def test_anything_else_is_logged_and_kept_from_the_caller(operations, ask, log):
+    operations.send_message = failing(KeyError("secret"))
+    answer = await ask(BODY, headers=SEND)
+    request_id = answer.headers["x-amzn-requestid"]
+    assert (answer.status, b"secret" in answer.body, request_id.encode() in answer.body) == (500, False, True)
+    assert (log[0]["log_level"], log[0]["request_id"]) == ("error", request_id)
+    assert isinstance(log[0]["exc_info"], KeyError)
+
+
+async def test_a_result_that_cannot_be_encoded_is_an_internal_failure(operations, ask, log):
+    async def send_message(_ctx, _params):
+        return {"MessageId": object()}
+
+    operations.send_message = send_message
+    assert (await ask(BODY, headers=SEND)).status == 500
+    assert log
+
+
+async def test_no_answer_when_the_client_has_hung_up(operations, ask):
+    operations.send_message = failing(asyncio.CancelledError())
+    assert (await ask(BODY, headers=SEND)).status == 0
+
+
+@pytest.mark.parametrize("method", ["PUT", "DELETE", "PATCH", "OPTIONS"])
+async def test_other_methods_are_told_which_there_are(ask, method):
+    for headers in ({}, SEND):
+        answer = await ask(b"{}", method=method, headers=headers)
+        assert (answer.status, answer.headers["allow"]) == (405, "GET, POST")
+
+
+async def test_headraces_own_endpoints_answer_in_json(ask):
+    answer = await ask(path="/_headrace/health", method="GET")
+    assert (answer.status, answer.body) == (200, b'{"status":"ok"}')
+    answer = await ask(path="/_headrace/nothing", method="GET")
+    assert (answer.status, msgspec.json.decode(answer.body)["__type"]) == (404, "NotFound")
+
+
+async def test_calls_are_logged_when_that_is_asked_for(ask):
+    lines = []
+    structlog.configure(
+        wrapper_class=structlog.make_filtering_bound_logger(logging.DEBUG),
+        processors=[lambda _logger, _method, event: lines.append(event) or "line"],
+        logger_factory=structlog.ReturnLoggerFactory(),
+    )
+    try:
+        await ask(b"Action=Nothing")
+    finally:
+        structlog.reset_defaults()
+    assert [(line["event"], line["status"]) for line in lines] == [("answered", 400)]
+
+
+class TestInvoke:
+    async def test_calls_the_operation(self, operations, request):
+        async def send_message(ctx, params):
+            assert (ctx.principal, ctx.region, ctx.base_url) == (CALLER, "eu-west-1", "http://base.test")
+            return {"MessageId": params["MessageBody"]}
+
+        operations.send_message = send_message
+        dispatcher = request.getfixturevalue("dispatcher")
+        params = {"QueueUrl": "u", "MessageBody": "b"}
+        result = await dispatcher.invoke("sqs", "SendMessage", params, principal=CALLER, region="eu-west-1")
+        assert result == {"MessageId": "b"}
+
+    async def test_checks_the_parameters_as_for_a_request(self, dispatcher):
+        with pytest.raises(ServiceError, match="MessageBody"):
+            await dispatcher.invoke("sqs", "SendMessage", {"QueueUrl": "u"}, principal=CALLER, region="eu-west-1")
+
+    async def test_raises_what_the_operation_raises(self, operations, request):
+        operations.send_message = failing(ServiceError("OverLimit", "too many"))
+        dispatcher = request.getfixturevalue("dispatcher")
+        params = {"QueueUrl": "u", "MessageBody": "b"}
+        with pytest.raises(ServiceError, match="too many"):
+            await dispatcher.invoke("sqs", "SendMessage", params, principal=CALLER, region="eu-west-1")
