@@ -349,6 +349,7 @@ class Database:
     def _checkpoint_aside(self) -> tuple[int, int]:
         connection = apsw.Connection(self.file)
         try:
+            connection.execute("PRAGMA schema_version")  # a connection that has read nothing knows of no WAL to move
             return connection.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_PASSIVE)
         finally:
             connection.close()
