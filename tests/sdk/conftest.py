@@ -24,6 +24,13 @@ HERE = Path(__file__).parent
 CACHE = HERE.parent.parent / ".cache" / "runtimes"
 
 
+def pytest_collection_modifyitems(items):
+    """Give these tests more time: the first to need a runtime waits until its packages are installed."""
+    for item in items:
+        if item.path.is_relative_to(HERE):
+            item.add_marker(pytest.mark.timeout(600))
+
+
 @contextlib.contextmanager
 def prepared(name, folder, pins):
     """Hold the lock of that name; yields whether the folder was made for other pins, and notes these.
@@ -58,9 +65,9 @@ def python_runtime():
         folder = CACHE / label
         with prepared(label, folder, requirements) as stale:
             if stale:
-                run(sys.executable, "-m", "venv", "--clear", folder)
-                pip = (folder / "bin" / "python", "-m", "pip", "--disable-pip-version-check")
-                run(*pip, "install", "--quiet", "--no-deps", "--require-hashes", "-r", requirements)
+                run(sys.executable, "-m", "venv", "--clear", "--without-pip", folder)
+                pip = (sys.executable, "-m", "pip", "--disable-pip-version-check", "--python", folder)
+                run(*pip, "install", "--quiet", "--no-compile", "--no-deps", "--require-hashes", "-r", requirements)
         return folder / "bin"
 
     return prepare
