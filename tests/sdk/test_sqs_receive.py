@@ -1,5 +1,6 @@
 """ReceiveMessage and DeleteMessage: counts, attributes, timeouts and receipt handles."""
 
+import boto3
 import pytest
 
 SYSTEM = ["SenderId", "SentTimestamp", "ApproximateReceiveCount", "ApproximateFirstReceiveTimestamp"]
@@ -193,3 +194,21 @@ def test_the_headrace_client_of_the_testing_plugin(headrace):
     url = client.create_queue(QueueName="plain")["QueueUrl"]
     client.send_message(QueueUrl=url, MessageBody="a")
     assert client.receive_message(QueueUrl=url)["Messages"][0]["Body"] == "a"
+
+
+def test_the_resource_interface_of_boto3(headrace):
+    session = boto3.session.Session(aws_access_key_id="headrace", aws_secret_access_key="headrace")
+    sqs = session.resource("sqs", endpoint_url=headrace.endpoint_url, region_name="us-east-1")
+    queue = sqs.create_queue(QueueName="orders", Attributes={"VisibilityTimeout": "60"})
+    queue.send_messages(Entries=[{"Id": str(n), "MessageBody": str(n)} for n in range(3)])
+    assert [found.url for found in sqs.queues.filter(QueueNamePrefix="ord")] == [queue.url]
+    first, *rest = queue.receive_messages(MaxNumberOfMessages=10, MessageAttributeNames=["All"])
+    first.change_visibility(VisibilityTimeout=0)
+    for message in rest:
+        message.delete()
+    (again,) = queue.receive_messages()
+    assert again.message_id == first.message_id
+    queue.reload()
+    assert queue.attributes["ApproximateNumberOfMessagesNotVisible"] == "1"
+    queue.delete()
+    sqs.meta.client.close()
