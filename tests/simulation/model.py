@@ -26,12 +26,11 @@ class Message:
     here: int = 0
     first_received_ms: int | None = None
     receipts: list[tuple[str, int]] = field(default_factory=list)
-    changes: int = 0
 
 
 @dataclass
 class Attempt:
-    """A FIFO receive that may be repeated: what it gave, and each message's `changes` at that time."""
+    """A FIFO receive that may be repeated: what it gave, by which receipt and hidden until when."""
 
     at_ms: int
     given: list[tuple[Message, str, int]]
@@ -138,7 +137,6 @@ class Model:
             one.message_id, one.sequence = received.message_id, received.sequence
             one.due_ms = now_ms + hide_ms
             one.receipts.append((received.receipt, now_ms))
-            one.changes += 1
             self.owners[received.receipt] = one
 
     def repeatable(self, attempt_id: str | None, now_ms: int) -> list[tuple[Message, str]]:
@@ -146,14 +144,16 @@ class Model:
         attempt = self.attempts.get(attempt_id or "")
         if attempt is None or now_ms >= attempt.at_ms + 300_000:
             return []
-        for one, _, changes in attempt.given:
-            if one not in self.messages or one.changes != changes or one.due_ms <= now_ms:
+        for one, receipt, due_ms in attempt.given:
+            # Changed is what is due at another time: a change back to where it was cannot be seen.
+            changed = one.due_ms != due_ms or one.receipts[-1][0] != receipt
+            if one not in self.messages or changed or one.due_ms <= now_ms:
                 return []
         return [(one, receipt) for one, receipt, _ in attempt.given]
 
     def remember(self, attempt_id: str | None, given: list[tuple[Message, str]], now_ms: int) -> None:
         if attempt_id is not None and given:
-            self.attempts[attempt_id] = Attempt(now_ms, [(one, receipt, one.changes) for one, receipt in given])
+            self.attempts[attempt_id] = Attempt(now_ms, [(one, receipt, one.due_ms) for one, receipt in given])
 
     # ---- receipts
 
@@ -186,8 +186,6 @@ class Model:
 
     def hide(self, receipt: str, timeout_ms: int, now_ms: int) -> None:
         one = self.owners[receipt]
-        # To be hidden until the moment it was hidden until anyway is no change that anyone could see.
-        one.changes += one.due_ms != now_ms + timeout_ms
         one.due_ms = now_ms + timeout_ms
 
 

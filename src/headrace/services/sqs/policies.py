@@ -63,7 +63,7 @@ def check_policy(text: str) -> None:
     """Raise InvalidAttributeValue or OverLimit unless `text` is a policy document."""
     try:
         policy = json.loads(text)
-    except ValueError:
+    except (ValueError, RecursionError):
         policy = None
     if (
         not isinstance(policy, dict)

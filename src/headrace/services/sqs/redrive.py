@@ -37,7 +37,7 @@ def parse_redrive(policy: str) -> Redrive:
     """Read a RedrivePolicy. Raises InvalidParameterValue, or InvalidAttributeValue when it is not a JSON object."""
     try:
         members = json.loads(policy)
-    except ValueError:
+    except (ValueError, RecursionError):
         members = None
     if not isinstance(members, dict):
         raise ServiceError(
@@ -136,7 +136,7 @@ def parse_redrive_allow(policy: str) -> RedriveAllow:
     """Read a RedriveAllowPolicy. Raises InvalidAttributeValue, or InvalidParameterValue for its sources."""
     try:
         members = json.loads(policy)
-    except ValueError:
+    except (ValueError, RecursionError):
         members = None
     arns = members.get("sourceQueueArns") if isinstance(members, dict) else None
     if (

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import binascii
 import json
 import uuid
 from typing import Any, Final
@@ -131,7 +130,7 @@ def _decode_handle(handle: str) -> tuple[str, str]:
     try:
         members = json.loads(base64.b64decode(handle, validate=True))
         task_id, source_arn = members["taskId"], members["sourceArn"]
-    except (binascii.Error, ValueError, KeyError, TypeError):
+    except (ValueError, RecursionError, KeyError, TypeError):  # binascii.Error is a ValueError
         task_id = source_arn = None
     if not isinstance(task_id, str) or not isinstance(source_arn, str):
         raise rules.invalid_parameter("Value for parameter TaskHandle is invalid.")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import binascii
 import re
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
@@ -217,5 +216,5 @@ def decode_token(token: str | None) -> str:
         return ""
     try:
         return base64.b64decode(token, b"-_", validate=True).decode()
-    except (binascii.Error, UnicodeDecodeError) as error:
+    except ValueError as error:  # binascii.Error and UnicodeDecodeError are
         raise invalid_value(token, "NextToken", "It is not a token that this action gave.") from error
