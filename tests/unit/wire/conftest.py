@@ -57,7 +57,7 @@ class FakeExchange:
             yield piece
 
     async def client_disconnect(self) -> None:
-        raise NotImplementedError
+        raise AssertionError("nobody waits here")
 
     def response_bytes(self, status, headers, body):
         assert not self.status
