@@ -70,12 +70,14 @@ class Database:
         self.on_rollback: list[Callable[[], None]] = []
         self._connection: apsw.Connection | None = None
         self._readers: list[apsw.Connection] = []
+        self._asides: set[Future[Any]] = set()
+        self._asides_held: asyncio.Future[None] | None = None
         self._lock_fd = -1
         self._turn_open = False
         self._waiting: list[asyncio.Future[None]] = []
         self._callbacks: list[Callable[[], object]] = []
         self._commit_job: Future[StorageError | None] | None = None
-        self._committing: asyncio.Future[None] | None = None
+        self._idling: list[asyncio.Future[None]] = []
         self._commit_on_thread = False
         self._committer = ThreadPoolExecutor(max_workers=1, thread_name_prefix="sqlite-commit")
         self._threads = ThreadPoolExecutor(max_workers=3, thread_name_prefix="sqlite")
@@ -177,9 +179,15 @@ class Database:
     # --- reading and writing ---
 
     async def idle(self) -> None:
-        """Return when no COMMIT is under way on a thread (with commits on the loop: at once)."""
-        while self._committing is not None:
-            await asyncio.shield(self._committing)
+        """Return when no COMMIT is under way on a thread (with commits on the loop: at once).
+
+        Who waits here goes on before those whom the COMMIT answers, and so takes part in the next turn however
+        many of them come again at once.
+        """
+        while self._commit_job is not None:
+            ended: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+            self._idling.append(ended)
+            await ended
 
     async def write(self, work: Callable[..., T], *args: Any) -> T:
         """Run `work(*args)` inside the turn's transaction; its result once that is durable.
@@ -187,7 +195,7 @@ class Database:
         `work` runs without interruption and must raise nothing once it has written: an exception takes
         the whole turn back. Raises StorageError.
         """
-        if self._committing is not None:
+        if self._commit_job is not None:
             await self.idle()
         if not self._turn_open:
             self._begin()
@@ -204,7 +212,7 @@ class Database:
 
     async def read(self, work: Callable[..., T], *args: Any) -> T:
         """Run `work(*args)`; its result once everything it may have seen is durable. Raises StorageError."""
-        if self._committing is not None:
+        if self._commit_job is not None:
             await self.idle()
         try:
             result = work(*args)
@@ -221,10 +229,15 @@ class Database:
         """
         if self.in_memory:
             return await self.read(work, self.connection)
+        while self._asides_held is not None:
+            await asyncio.shield(self._asides_held)
         if self._closed:
             raise StorageError("The database is closed.")
+        job = self._threads.submit(self._with_reader, work)
+        self._asides.add(job)
+        job.add_done_callback(self._asides.discard)
         try:
-            return await asyncio.get_running_loop().run_in_executor(self._threads, self._with_reader, work)
+            return await asyncio.wrap_future(job)
         except apsw.Error as cause:
             raise storage_error(cause) from cause
 
@@ -263,23 +276,25 @@ class Database:
         asyncio.get_running_loop().call_soon(self._end_turn)
 
     def _end_turn(self) -> None:
-        if not self._turn_open or self._committing is not None:
+        if not self._turn_open or self._commit_job is not None:
             return  # an abort ended the turn this was called for, and its call ended the next one
         if self._commit_on_thread:
+            loop = asyncio.get_running_loop()
             self._commit_job = self._committer.submit(self._commit)
-            # Not the job's own future: that is done before `_commit_ended` ran, and `idle` would never get past it.
-            self._committing = asyncio.get_running_loop().create_future()
-            asyncio.wrap_future(self._commit_job).add_done_callback(self._commit_ended)
+            self._commit_job.add_done_callback(lambda _job: _call_soon(loop, self._commit_ended))
         else:
             self._settle(self._commit())
 
-    def _commit_ended(self, _ended: asyncio.Future[StorageError | None] | None = None) -> None:
-        if self._commit_job is None or self._committing is None:
+    def _commit_ended(self) -> None:
+        if self._commit_job is None:
             return  # `close` was faster
-        error, committing = self._commit_job.result(), self._committing
-        self._commit_job = self._committing = None
+        error = self._commit_job.result()
+        self._commit_job = None
+        idling, self._idling = self._idling, []
+        for ended in idling:
+            if not ended.done():
+                ended.set_result(None)
         self._settle(error)
-        committing.set_result(None)
 
     def _commit(self) -> StorageError | None:
         """Make the turn durable; what went wrong, if anything. Runs on the loop or on the committing thread."""
@@ -333,18 +348,30 @@ class Database:
         return apsw.SQLITE_OK
 
     async def _move_wal(self) -> None:
-        """Checkpoint on a thread until little is left; the next commit moves that, and the WAL starts over."""
+        """Checkpoint on a thread until little is left; then one commit moves that, and the WAL starts over."""
         loop = asyncio.get_running_loop()
         try:
             for _ in range(CHECKPOINT_PASSES):
                 _, moved = await loop.run_in_executor(self._threads, self._checkpoint_aside)
                 if self._wal_pages - moved <= CHECKPOINT_REST_PAGES:
                     break
-            self._wal_rest_due = True
-        except (apsw.Error, RuntimeError):
+            await self._move_rest()
+        except (apsw.Error, StorageError, RuntimeError):
             return  # closing, or the device failed: the data is safe in the WAL, and a later commit tries again
         finally:
             self._checkpoint = None
+
+    async def _move_rest(self) -> None:
+        """Move what is left while nobody reads aside: as long as one does, the WAL cannot start over."""
+        self._asides_held = held = asyncio.get_running_loop().create_future()
+        try:
+            if self._asides:
+                await asyncio.wait([asyncio.wrap_future(job) for job in tuple(self._asides)])
+            self._wal_rest_due = True
+            await self.write(_nothing)
+        finally:
+            self._asides_held = None
+            held.set_result(None)
 
     def _checkpoint_aside(self) -> tuple[int, int]:
         connection = apsw.Connection(self.file)
@@ -353,6 +380,16 @@ class Database:
             return connection.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_PASSIVE)
         finally:
             connection.close()
+
+
+def _call_soon(loop: asyncio.AbstractEventLoop, callback: Callable[[], None]) -> None:
+    """Have the loop call `callback`, unless it was closed; from any thread."""
+    with contextlib.suppress(RuntimeError):
+        loop.call_soon_threadsafe(callback)
+
+
+def _nothing() -> None:
+    """Write nothing, but take part in a turn."""
 
 
 def _measure_sync(directory: Path) -> float:

@@ -269,6 +269,24 @@ async def test_who_comes_between_a_commit_and_its_answer_waits_for_the_answer(op
     await writing
 
 
+async def test_nobody_is_kept_out_by_those_who_come_again_at_once(keys):
+    turns = 0
+
+    async def come_again():
+        nonlocal turns
+        while turns < 500:
+            turns += 1
+            await keys.put(f"k{turns}")
+
+    writing = asyncio.ensure_future(come_again())
+    while turns < 10:
+        await asyncio.sleep(0)
+    before = turns
+    await asyncio.gather(keys.put("late"), keys.all())
+    assert turns - before < 10
+    await writing
+
+
 async def test_it_tells_where_the_data_is(opened, tmp_path):
     assert "memory" in opened(":memory:").describe()
     assert str(tmp_path / "a") in opened(tmp_path / "a").describe()
