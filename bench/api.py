@@ -4,8 +4,13 @@ from __future__ import annotations
 
 import http.client
 import json
+import time
 from typing import Any
 from urllib.parse import urlsplit
+
+FIFO_VISIBILITY_S = 5
+IDLE_S = 5
+"""A connection unused for longer is opened anew: servers close idle ones."""
 
 HEADERS = {
     "Content-Type": "application/x-amz-json-1.0",
@@ -27,10 +32,14 @@ class Sqs:
     def __init__(self, url: str, *, timeout_s: float = 120) -> None:
         self.url = url
         self._connection = http.client.HTTPConnection(urlsplit(url).netloc, timeout=timeout_s)
+        self._used_at = 0.0
 
     def call(self, action: str, **params: Any) -> dict[str, Any]:
         """Call the action with its parameters; the decoded answer. Raises CallFailed."""
         headers = {**HEADERS, "X-Amz-Target": f"AmazonSQS.{action}"}
+        if time.monotonic() - self._used_at > IDLE_S:
+            self._connection.close()  # it opens again by itself
+        self._used_at = time.monotonic()
         self._connection.request("POST", "/", json.dumps(params), headers)
         answer = self._connection.getresponse()
         body = answer.read()
@@ -39,11 +48,11 @@ class Sqs:
         return json.loads(body) if body else {}
 
     def create(self, name: str, *, fifo: bool = False) -> str:
-        """Make a queue whose messages stay hidden while a run lasts; its URL."""
+        """Make a queue; its URL. Messages stay hidden long enough for a slow server to delete them."""
         attributes = {"VisibilityTimeout": "600"}
         if fifo:
             name += ".fifo"
-            attributes["FifoQueue"] = "true"
+            attributes |= {"FifoQueue": "true", "VisibilityTimeout": f"{FIFO_VISIBILITY_S}"}
         return str(self.call("CreateQueue", QueueName=name, Attributes=attributes)["QueueUrl"])
 
     def waiting(self, queue: str) -> int:
@@ -51,6 +60,16 @@ class Sqs:
         names = ["ApproximateNumberOfMessages"]
         answer = self.call("GetQueueAttributes", QueueUrl=queue, AttributeNames=names)
         return int(answer["Attributes"]["ApproximateNumberOfMessages"])
+
+    def settled(self, queue: str) -> None:
+        """Return when nothing is in flight: a run that ends leaves message groups locked."""
+        names = ["ApproximateNumberOfMessagesNotVisible"]
+        until = time.monotonic() + 3 * FIFO_VISIBILITY_S
+        while time.monotonic() < until:
+            answer = self.call("GetQueueAttributes", QueueUrl=queue, AttributeNames=names)
+            if answer["Attributes"]["ApproximateNumberOfMessagesNotVisible"] == "0":
+                return
+            time.sleep(0.1)
 
     def close(self) -> None:
         """Hang up."""

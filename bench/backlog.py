@@ -16,8 +16,7 @@ import report
 import servers
 
 FEW = 1000
-GROWTH = 50_000
-"""So much the small queue may grow while sends to it are measured; it is brought back after each."""
+SHRINKING_PASSES = 10
 
 FILL_LIMIT_S = 150
 """A server too slow to take the backlog in this time is measured with what it has taken."""
@@ -54,10 +53,15 @@ def _backlog(name: str, groups: int) -> Iterator[Backlog]:
 
 
 def _rates(kind: str, few: Backlog, many: Backlog, waiting: int, run: report.Run) -> Iterator[report.Figure]:
-    """Each rate with many messages waiting against the same with few; the depth stays, so the few stay few."""
+    """Each rate with many messages waiting against the same with few.
+
+    Sending, receiving and deleting in turn keeps the depth; a queue that was only sent to is brought back to its few.
+    """
     base = f"{FEW:,} waiting"
 
     def working(backlog: Backlog) -> load.Load:
+        if backlog.groups:
+            api.Sqs(backlog.server.url).settled(backlog.queue)
         return load.working(backlog.server.url, backlog.queue, seconds=run.seconds, groups=backlog.groups)
 
     compared = load.compare(
@@ -68,13 +72,9 @@ def _rates(kind: str, few: Backlog, many: Backlog, waiting: int, run: report.Run
     )
     for action, metric, size in (("one", "SendMessage", 1), ("batch", "SendMessageBatch(10)", 10)):
 
-        def sending(backlog: Backlog, action: str = action, size: int = size) -> load.Load:
-            count = GROWTH // size if backlog is few else 0
-            seconds = run.seconds
-            groups = backlog.groups
-            sent = load.sending(
-                backlog.server.url, backlog.queue, action=action, groups=groups, seconds=seconds, count=count
-            )
+        def sending(backlog: Backlog, action: str = action) -> load.Load:
+            url, queue, groups = backlog.server.url, backlog.queue, backlog.groups
+            sent = load.sending(url, queue, action=action, groups=groups, seconds=run.seconds)
             if backlog is few:
                 _shrink(backlog, run)
             return sent
@@ -91,7 +91,11 @@ def _rates(kind: str, few: Backlog, many: Backlog, waiting: int, run: report.Run
 def _shrink(backlog: Backlog, run: report.Run) -> None:
     """Bring the small queue back to its size."""
     sqs = api.Sqs(backlog.server.url)
-    while sqs.waiting(backlog.queue) > FEW:
+    for _ in range(SHRINKING_PASSES):
+        if backlog.groups:
+            sqs.settled(backlog.queue)
+        if sqs.waiting(backlog.queue) <= FEW:
+            break
         load.draining(backlog.server.url, backlog.queue, seconds=run.seconds)
     fill(sqs, backlog.queue, backlog.groups, FEW)
     sqs.close()

@@ -13,6 +13,8 @@ FILL_REQUESTS = 30_000
 
 def drained(server: servers.Server, queue: str, seconds: float, groups: int = 0) -> load.Load:
     """Fill the queue, for as long as it will then be drained, and drain it."""
+    if groups:
+        api.Sqs(server.url).settled(queue)
     load.sending(server.url, queue, action="batch", groups=groups, seconds=seconds, count=FILL_REQUESTS)
     return server.metered(lambda: load.draining(server.url, queue, seconds=seconds))
 
