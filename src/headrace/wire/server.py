@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import resource
 import socket
 import sys
 from collections.abc import Awaitable, Callable
@@ -28,6 +29,10 @@ HEADER_READ_TIMEOUT_MS: Final = 60_000
 """How long a client may take to send a request's head, or keep a connection open between requests."""
 
 
+SPARE_FILES: Final = 256
+"""Files a process has open besides its connections."""
+
+
 class Listener(msgspec.Struct, frozen=True, kw_only=True):
     """Where to listen: `port` 0 takes a free one; with a certificate and its key (PEM files) it speaks TLS."""
 
@@ -44,6 +49,7 @@ async def serve(handle: Handle, listener: Listener, *, ready: Callable[[str], No
     once it accepts connections. Raises OSError, with what to do, for an address that cannot be listened on and for a
     certificate that cannot be used.
     """
+    allow_connections()
     server = _Server(handle, listener)
     port = server.listen()
     serving = asyncio.create_task(server.serve())
@@ -60,6 +66,17 @@ async def serve(handle: Handle, listener: Listener, *, ready: Callable[[str], No
     if serving.done() and not stop.is_set():
         await serving
         raise RuntimeError("the HTTP server ended by itself")
+
+
+def allow_connections() -> None:
+    """Raise this process's limit of open files, often 1,024, to what all connections need or to what is allowed."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = limits.MAX_CONCURRENT_REQUESTS + SPARE_FILES
+    if hard != resource.RLIM_INFINITY:
+        wanted = min(wanted, hard)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        with contextlib.suppress(OSError, ValueError):  # macOS allows less than it says
+            resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
 
 
 def _base_url(listener: Listener, port: int) -> str:
