@@ -11,7 +11,11 @@ import asyncio
 import heapq
 import time
 from collections.abc import Callable
-from typing import Protocol
+from typing import Final, Protocol
+
+SETTLING_TURNS: Final = 50
+"""Turns of the event loop between two moments of a virtual clock that is moved: enough for what a timer sets going,
+and what that sets going, to come to rest, as long as it waits for nothing outside the loop."""
 
 
 class Timer(Protocol):
@@ -98,8 +102,10 @@ class VirtualClock:
     async def advance(self, duration_ms: int) -> None:
         """Move the clock on, running each timer on the way at its own time.
 
-        Between timers the event loop turns, so that what a timer set going sees the time it was set going at.
+        Before the first and between timers the event loop turns, so that what was set going sees the time it was
+        set going at, and has its own timers set.
         """
+        await _settle()
         target_ms = self.now_ms() + duration_ms
         while self._timers and self._timers[0][0] <= target_ms:
             self._set(max(self.now_ms(), self._timers[0][0]))
@@ -137,7 +143,7 @@ class VirtualClock:
         self._rearm()
 
 
-async def _settle(turns: int = 5) -> None:
+async def _settle(turns: int = SETTLING_TURNS) -> None:
     """Let the event loop turn until what was just set going has had its chance to run."""
     for _ in range(turns):
         await asyncio.sleep(0)
