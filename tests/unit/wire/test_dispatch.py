@@ -129,10 +129,12 @@ async def test_calls_are_logged_when_that_is_asked_for(ask):
         logger_factory=structlog.ReturnLoggerFactory(),
     )
     try:
-        await ask(b"Action=Nothing")
+        await ask(BODY, headers=SEND)
     finally:
         structlog.reset_defaults()
-    assert [(line["event"], line["status"]) for line in lines] == [("answered", 400)]
+    assert [line["event"] for line in lines] == ["refused", "answered"]
+    assert lines[0]["code"] == "UnsupportedOperation"
+    assert (lines[1]["call"], lines[1]["status"]) == ("SendMessage", 400)
 
 
 class TestInvoke:
