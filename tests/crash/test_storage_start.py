@@ -19,6 +19,7 @@ from headrace.engines.sqlite import database, migrations
 from headrace.engines.sqlite.engine import SqliteEngine
 from headrace.errors import StorageCorrupt, StorageFull, StorageLocked, StorageReadOnly
 from headrace.primitives.logs import Appending, LogSettings
+from headrace.primitives.queues import Outgoing, QueueSettings
 
 PAGE = 4096
 HOLD = """
@@ -202,9 +203,11 @@ async def test_other_data_is_served_beside_damaged_pages(file, start):
     garble(file)
     with mock.patch.object(database, "QUICK_CHECK_BYTES", 0):
         engine = await start()
-    await engine.logs.open("other", LogSettings())
-    await engine.logs.append("other", [Appending("", b"new")])
-    assert len(await engine.logs.read("other", 0, max_records=1, max_bytes=1)) == 1
+    await engine.metadata.put("other", b"new")
+    await engine.queues.open("queue", QueueSettings())
+    await engine.queues.send("queue", [Outgoing(body="new", header=b"")])
+    assert (await engine.metadata.get("key")).value == b"value"
+    assert [message.body for message in await engine.queues.receive("queue", max_messages=1)] == ["new"]
 
 
 async def test_a_database_of_another_program_is_left_as_it_is(path, start):
