@@ -7,6 +7,12 @@ from typing import Final
 MAX_REQUEST_BYTES: Final = 16 * 1024 * 1024
 """Largest request body read. AWS: PutRecords takes 10 MiB of records, base64 makes that 13.4 MiB of JSON."""
 
+MAX_HEAD_BYTES: Final = 8 * 1024
+"""Longest request line and headers of an HTTP/1.1 request; a longer one is answered 431.
+
+With more, each connection's buffers grow by 12 KiB, which a thousand idle long polls would all hold.
+"""
+
 MAX_CONNECTIONS_WAITING: Final = 1024
 """Connections the listening socket holds until they are accepted."""
 

@@ -101,7 +101,9 @@ class _Server(Server):
                 websockets=False,
                 backlog=limits.MAX_CONNECTIONS_WAITING,
                 backpressure=limits.MAX_CONCURRENT_REQUESTS,
-                http1_settings=HTTP1Settings(header_read_timeout=HEADER_READ_TIMEOUT_MS),
+                http1_settings=HTTP1Settings(
+                    header_read_timeout=HEADER_READ_TIMEOUT_MS, max_buffer_size=limits.MAX_HEAD_BYTES
+                ),
                 log_enabled=False,
                 ssl_cert=Path(listener.tls_cert) if listener.tls_cert else None,
                 ssl_key=Path(listener.tls_key) if listener.tls_key else None,
