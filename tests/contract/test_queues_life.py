@@ -136,3 +136,10 @@ async def test_settings_default_to_what_aws_gives():
     settings = QueueSettings()
     assert (settings.visibility_timeout_ms, settings.retention_ms, settings.delay_ms) == (30_000, 345_600_000, 0)
     assert (settings.max_in_flight, settings.max_hidden_ms, settings.dedup_window_ms) == (120_000, 43_200_000, 300_000)
+
+
+async def test_a_queue_never_changes_its_kind(queue):
+    q = await queue(fifo=False)
+    await q.configure(fifo=True)
+    await q.send("a", "b", group="g")
+    assert [len(await q.receive(1)), len(await q.receive(1))] == [1, 1]

@@ -54,7 +54,7 @@ def is_fifo(queue: str) -> bool:
 def violations(history: History) -> list[str]:
     """Everything that should not have happened, each in a line."""
     case = Case(history)
-    rules = (invented, lost, came_back, twice, seen_while_hidden, miscounted, out_of_order)
+    rules = (invented, lost, torn, came_back, twice, seen_while_hidden, miscounted, out_of_order)
     return [line for rule in rules for line in rule(case)]
 
 
@@ -70,6 +70,18 @@ def lost(case: Case) -> Iterator[str]:
     for body, sends in case.sends.items():
         if any(send.answered for send in sends) and not case.deletes[body]:
             yield f"lost {body!r}, acknowledged at {min(send.latest for send in sends):.3f}"
+
+
+def torn(case: Case) -> Iterator[str]:
+    """A send of several messages, not answered and not repeated, of which some were kept and some not."""
+    batches: dict[str, list[str]] = defaultdict(list)
+    for body, sends in case.sends.items():
+        if len(sends) == 1 and sends[0].batch is not None and not sends[0].answered:
+            batches[sends[0].batch].append(body)
+    for bodies in batches.values():
+        kept = [body for body in bodies if case.received[body]]
+        if kept and len(kept) < len(bodies):
+            yield f"of {bodies}, sent in one call, only {kept} were kept"
 
 
 def came_back(case: Case) -> Iterator[str]:

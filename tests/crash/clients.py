@@ -10,6 +10,7 @@ import json
 import random
 import threading
 import time
+from dataclasses import replace
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -72,10 +73,10 @@ class Client:
         return Send(queue=self.queue, started=0, body=body, group=group, dedup_id=body[:100] if self.fifo else None)
 
     def send(self, sends: list[Send]) -> None:
-        """Send them, in a batch when there are several, and write down what was answered."""
+        """Send them (new ones, or once more), in a batch when there are several, and write down what was answered."""
         started = time.monotonic()
-        sends = [Send(queue=self.queue, started=started, body=each.body, group=each.group, dedup_id=each.dedup_id)
-                 for each in sends]  # fmt: skip
+        fresh = {"started": started, "ended": None, "message_id": None, "sequence": None}
+        sends = [replace(each, **fresh, batch=f"{started} {sends[0].body}") for each in sends]
         try:
             answers = (
                 self._send_batch(sends)

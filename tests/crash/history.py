@@ -34,6 +34,8 @@ class Send(Event):
     dedup_id: str | None = None
     message_id: str | None = None
     sequence: int | None = None
+    batch: str | None = None
+    """The same for all that were sent in one call."""
 
 
 @dataclass

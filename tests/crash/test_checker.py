@@ -10,12 +10,13 @@ from .history import Change, Delete, Got, History, Receive, Send
 FIFO, STANDARD = "q.fifo", "q"
 
 
-def send(body, at, *, queue=FIFO, group="g", sequence=None, message_id=None, ended=0.1):
+def send(body, at, *, queue=FIFO, group="g", sequence=None, message_id=None, ended=0.1, batch=None):
     return Send(
         queue=queue,
         started=at,
         ended=None if ended is None else at + ended,
         body=body,
+        batch=batch,
         group=group,
         message_id=None if ended is None else message_id or f"id-{body}",
         sequence=sequence if ended is not None and queue == FIFO else None,
@@ -67,6 +68,8 @@ def test_all_is_well():
     [
         ("nobody sent", [*WELL, receive(20, got("x", "x1"))]),
         ("lost", [*WELL, send("d", 11, sequence=4)]),
+        ("only ['d']", [*WELL, send("d", 20, ended=None, batch="1"), send("e", 20, ended=None, batch="1"),
+                        receive(21, got("d", "d1")), delete("d1", 22)]),
         ("came back", [*WELL, receive(20, got("a", "a2", count=2, sequence=1))]),
         ("2 messages", [*WELL, send("a", 12, sequence=1, message_id="another")]),
         ("2 messages", [*WELL[:5], receive(7, got("b", "b2", count=2, sequence=2, message_id="another")), *WELL[6:]]),

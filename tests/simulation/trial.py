@@ -162,8 +162,8 @@ class Trial:
         if place % 17 == 0 or not mine:
             other = self.models[QUEUES[queue == "main"]]
             return ["garbage", *list(other.owners)[-1:]]
-        start = place % len(mine) if place % 3 == 0 else max(0, len(mine) - 1 - place % 10)
-        return mine[start : start + 1 + place % 3]
+        start = place % len(mine) if place % 5 == 0 else max(0, len(mine) - 1 - place % 13)
+        return mine[start : start + 1 + (place // 13) % 3]
 
     def advance(self, duration_ms: int) -> None:
         self.run(self.clock.advance(duration_ms))
