@@ -19,7 +19,7 @@ _OLDEST: Final = """
 SELECT appended_at_ms FROM log_chunks WHERE log = ? AND last_sequence > ? ORDER BY last_sequence LIMIT 1"""
 _NEWEST_UNTIL: Final = """
 SELECT last_sequence, total_bytes FROM log_chunks
-WHERE log = ? AND appended_at_ms <= ? ORDER BY appended_at_ms DESC, last_sequence DESC LIMIT 1"""
+WHERE log = ? AND appended_at_ms <= ? ORDER BY appended_at_ms DESC, number DESC LIMIT 1"""
 _AT: Final = """
 SELECT total_bytes, first_sequence, last_sequence, appended_at_ms, bytes, records FROM log_chunks
 WHERE log = ? AND last_sequence >= ? ORDER BY last_sequence LIMIT 1"""

@@ -24,7 +24,7 @@ SWEEP_DELAY_MS: Final = 1_000
 """Trimmed chunks and dropped logs are removed this long after: many trims make one sweep."""
 SWEEP_RETRY_MS: Final = 10_000
 """After a failure (a full disk) the sweep begins again this much later."""
-SLICE_BYTES: Final = 256 * 1024
+SLICE_BYTES: Final = 1024 * 1024
 SLICE_CHUNKS: Final = 500
 
 _END: Final = (1 << 63) - 1
@@ -112,7 +112,8 @@ class LogSweep:
         """Remove some of the log's dead chunks; False when none is left."""
         connection: Connection = self._database.connection
         end = self._dead_end(number, name)
-        through = _slice_end(connection.execute(_OLDEST, (number, end, SLICE_CHUNKS)).fetchall())
+        with contextlib.closing(connection.execute(_OLDEST, (number, end, SLICE_CHUNKS))) as chunks:
+            through = _slice_end(chunks)
         if through is not None:
             connection.execute(_REMOVE, (number, through))
         elif end == _END:

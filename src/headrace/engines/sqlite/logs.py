@@ -39,7 +39,7 @@ SELECT first_sequence, last_sequence, appended_at_ms, bytes, records FROM log_ch
 WHERE log = ? AND last_sequence > ? ORDER BY last_sequence"""
 _SEEK: Final = """
 SELECT first_sequence FROM log_chunks
-WHERE log = ? AND appended_at_ms >= ? ORDER BY appended_at_ms, last_sequence LIMIT 1"""
+WHERE log = ? AND appended_at_ms >= ? ORDER BY appended_at_ms, number LIMIT 1"""
 
 _END_OF_TIME_MS: Final = 1 << 62
 

@@ -12,14 +12,16 @@ CREATE TABLE logs (
 -- Records are kept in chunks: those appended together, up to a size. Within a log all of `last_sequence`,
 -- `appended_at_ms` and `total_bytes` grow together, so that any count of bytes is a difference of two rows.
 CREATE TABLE log_chunks (
+    number         INTEGER PRIMARY KEY,
     log            INTEGER NOT NULL,
     last_sequence  INTEGER NOT NULL,
     first_sequence INTEGER NOT NULL,
     appended_at_ms INTEGER NOT NULL,
     bytes          INTEGER NOT NULL,                -- keys and data in this chunk
     total_bytes    INTEGER NOT NULL,                -- keys and data ever appended to the log, this chunk included
-    records        BLOB NOT NULL,
-    PRIMARY KEY (log, last_sequence)
-) STRICT, WITHOUT ROWID;
+    records        BLOB NOT NULL
+) STRICT;
 
+-- Keys in an index of their own: to compare a key that lies in the same row as a large blob, SQLite reads the blob.
+CREATE UNIQUE INDEX log_chunks_by_sequence ON log_chunks (log, last_sequence);
 CREATE INDEX log_chunks_by_time ON log_chunks (log, appended_at_ms);
