@@ -83,6 +83,7 @@ class Database:
         self._threads = ThreadPoolExecutor(max_workers=3, thread_name_prefix="sqlite")
         self._closed = False
         self._wal_pages = 0
+        self._wal_left = 0
         self._wal_rest_due = False
         self._checkpoint: asyncio.Task[None] | None = None
 
@@ -335,7 +336,7 @@ class Database:
                 done.set_result(None)
             else:
                 done.set_exception(error)
-        if self._wal_pages > CHECKPOINT_PAGES and self._checkpoint is None and not self._closed:
+        if self._wal_pages > self._wal_left + CHECKPOINT_PAGES and self._checkpoint is None and not self._closed:
             self._checkpoint = asyncio.get_running_loop().create_task(self._move_wal())
         if error is None:
             for callback in callbacks:  # the writers go on in the loop's next turn
@@ -360,6 +361,7 @@ class Database:
             return  # closing, or the device failed: the data is safe in the WAL, and a later commit tries again
         finally:
             self._checkpoint = None
+            self._wal_left = self._wal_pages  # what could not be moved is tried again when as much has come again
 
     async def _move_rest(self) -> None:
         """Move what is left while nobody reads aside: as long as one does, the WAL cannot start over."""

@@ -6,6 +6,7 @@ import asyncio
 from pathlib import Path
 from unittest import mock
 
+import apsw
 import pytest
 
 from headrace.engines.sqlite import database as module
@@ -115,6 +116,23 @@ async def test_a_reader_that_holds_an_old_state_delays_it_only(small):
         await fill(small, turn)
         await settled(small)
     assert wal_bytes(small) < 1.1 * longest  # one turn more, and then it starts over
+
+
+async def test_another_program_that_holds_an_old_state_costs_few_attempts(small):
+    reader = apsw.Connection(small.file)
+    with reader:
+        reader.execute("SELECT count(*) FROM metadata").fetchall()
+        with mock.patch.object(small, "_checkpoint_aside", side_effect=small._checkpoint_aside) as passes:
+            for turn in range(200):
+                await fill(small, turn, count=1)
+                await settled(small)
+    reader.close()
+    longest = wal_bytes(small)
+    assert 0 < passes.call_count <= longest // PAGE // module.CHECKPOINT_PAGES * module.CHECKPOINT_PASSES
+    for turn in range(200, 400):
+        await fill(small, turn, count=1)
+        await settled(small)
+    assert wal_bytes(small) < 1.5 * longest
 
 
 async def test_a_huge_turn_leaves_no_huge_file(small):
