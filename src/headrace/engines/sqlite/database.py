@@ -307,7 +307,7 @@ class Database:
             self._wal_rest_due = False
             with contextlib.suppress(apsw.Error):  # the data is safe in the WAL; the next round tries again
                 pages, moved = self.connection.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_PASSIVE)
-                self._wal_pages = pages - moved
+                self._wal_pages = 0 if moved == pages else pages
         return None
 
     def _settle(self, error: StorageError | None) -> None:
