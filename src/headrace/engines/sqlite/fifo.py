@@ -11,8 +11,8 @@ Groups are taken in order of their due time, so one that was just served goes be
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
-from typing import Final
+from collections.abc import Mapping, Sequence
+from typing import Final, NamedTuple
 
 from headrace.engines.sqlite import receipts, rows
 from headrace.engines.sqlite.connection import Connection
@@ -25,11 +25,9 @@ ATTEMPT_LIFE_MS: Final = 300_000
 """AWS: a receive request attempt id is good for five minutes."""
 
 _SEEN: Final = "SELECT message_id, sequence, expires_ms FROM dedups WHERE queue = ? AND key = ?"
-_REMEMBER: Final = """
-INSERT INTO dedups (queue, key, message_id, sequence, expires_ms) VALUES (?, ?, ?, ?, ?)
-ON CONFLICT (queue, key) DO NOTHING"""
+_REMEMBER: Final = "INSERT INTO dedups (queue, key, message_id, sequence, expires_ms) VALUES {} ON CONFLICT DO NOTHING"
 _FORGET: Final = "DELETE FROM dedups WHERE queue = ? AND key = ?"
-_ADD_GROUP: Final = "INSERT INTO groups VALUES (?, ?, ?, 0) ON CONFLICT DO NOTHING"
+_ADD_GROUPS: Final = "INSERT INTO groups VALUES {} ON CONFLICT DO NOTHING"
 _FREE_GROUPS: Final = "SELECT name FROM groups WHERE queue = ? AND due_ms <= ? ORDER BY due_ms LIMIT ?"
 _NEXT_GROUP_DUE: Final = "SELECT due_ms FROM groups WHERE queue = ? ORDER BY due_ms LIMIT 1"
 _LOCK: Final = "UPDATE groups SET due_ms = ?, locked = ? WHERE queue = ? AND name = ?"
@@ -45,59 +43,88 @@ SET due_ms = excluded.due_ms, receipts = excluded.receipts, expires_ms = exclude
 _ROW: Final = f"SELECT {COLUMNS} FROM messages WHERE id = ?"
 
 
+class _Draft(NamedTuple):
+    """A message to be stored, unless its key was seen."""
+
+    message: Outgoing
+    sequence: int
+    message_id: bytes
+    key: str | None
+
+
 def send(connection: Connection, state: QueueState, messages: Sequence[Outgoing], now_ms: int) -> list[Sent]:
     """Store the messages in order; one whose deduplication id was seen in the window is not stored again."""
     now_ms = state.advance(connection, now_ms)
-    return [_send(connection, state, message, now_ms) for message in messages]
+    first_sequence = state.sequences(connection, len(messages))
+    drafts = [
+        _Draft(message, sequence, rows.new_message_id(), _dedup_key(state, message))
+        for sequence, message in enumerate(messages, first_sequence)
+    ]
+    firsts = _deduplicate(connection, state, [draft for draft in drafts if draft.key is not None], now_ms)
+    fresh = [draft for draft in drafts if draft.sequence not in firsts]
+    if fresh:
+        _store(connection, state, fresh, now_ms)
+    return [firsts.get(draft.sequence) or Sent(rows.uuid_text(draft.message_id), draft.sequence) for draft in drafts]
 
 
-def _send(connection: Connection, state: QueueState, message: Outgoing, now_ms: int) -> Sent:
+def _dedup_key(state: QueueState, message: Outgoing) -> str | None:
+    if message.dedup_id is None or not state.settings.dedup_per_group:
+        return message.dedup_id
     group = message.group or ""
-    sequence = state.sequences(connection, 1)
-    message_id = rows.new_message_id()
-    first = _deduplicate(connection, state, message, message_id, sequence, now_ms)
-    if first is not None:
-        return first
-    identity = state.number << receipts.QUEUE_SHIFT | sequence
-    due_ms = now_ms + (state.settings.delay_ms if message.delay_ms is None else message.delay_ms)
-    header: bytes | None = message.header
-    body: str | None = message.body
-    if len(message.body) + len(message.header) > rows.INLINE_MAX:
-        rows.insert_body(connection, identity, message.header, message.body)
-        header = body = None
-    origin = (message_id, group, None, message.dedup_id, None)
-    rows.insert(connection, [(identity, state.number, due_ms, 0, 0, 0, now_ms, *origin, header, body)])
-    state.count_row(due_ms, 0, None, 1)
-    add_group(connection, state, group, due_ms)
+    return f"{len(group)}:{group}{message.dedup_id}"
+
+
+def _store(connection: Connection, state: QueueState, drafts: Sequence[_Draft], now_ms: int) -> None:
+    """Insert the messages, and see that their groups have their rows."""
+    filled = []
+    group_dues: dict[str, int] = {}
+    for message, sequence, message_id, _ in drafts:
+        identity = state.number << receipts.QUEUE_SHIFT | sequence
+        group = message.group or ""
+        due_ms = now_ms + (state.settings.delay_ms if message.delay_ms is None else message.delay_ms)
+        header: bytes | None = message.header
+        body: str | None = message.body
+        if len(message.body) + len(message.header) > rows.INLINE_MAX:
+            rows.insert_body(connection, identity, message.header, message.body)
+            header = body = None
+        origin = (message_id, group, None, message.dedup_id, None)
+        filled.append((identity, state.number, due_ms, 0, 0, 0, now_ms, *origin, header, body))
+        state.count_row(due_ms, 0, None, 1)
+        group_dues.setdefault(group, due_ms)
+    rows.insert(connection, filled)
+    add_groups(connection, state, group_dues)
     state.next_expiry_ms = min(state.next_expiry_ms, now_ms + state.settings.retention_ms)
-    return Sent(rows.uuid_text(message_id), sequence)
 
 
-def _deduplicate(
-    connection: Connection, state: QueueState, message: Outgoing, message_id: bytes, sequence: int, now_ms: int
-) -> Sent | None:
-    """Remember the deduplication id; what became of the first message with it, when it was seen before."""
-    if message.dedup_id is None:
-        return None
-    group = message.group or ""
-    key = f"{len(group)}:{group}{message.dedup_id}" if state.settings.dedup_per_group else message.dedup_id
-    memory = (state.number, key, message_id, sequence, now_ms + state.settings.dedup_window_ms)
-    connection.execute(_REMEMBER, memory)
-    if connection.changes():
-        return None
-    first_id, first_sequence, expires_ms = connection.execute(_SEEN, (state.number, key)).fetchone()
-    if expires_ms > now_ms:
-        return Sent(rows.uuid_text(first_id), first_sequence, duplicate=True)
-    connection.execute(_FORGET, (state.number, key))
-    connection.execute(_REMEMBER, memory)
-    return None
+def _deduplicate(connection: Connection, state: QueueState, drafts: Sequence[_Draft], now_ms: int) -> dict[int, Sent]:
+    """Remember the deduplication ids; for drafts whose id was seen before, what became of the first, by sequence."""
+    expires_ms = now_ms + state.settings.dedup_window_ms
+    firsts: dict[int, Sent] = {}
+    for start in range(0, len(drafts), rows.MAX_IDS):
+        some = drafts[start : start + rows.MAX_IDS]
+        memories = [(state.number, draft.key, draft.message_id, draft.sequence, expires_ms) for draft in some]
+        connection.execute(rows.some_rows(_REMEMBER, 5, len(some)), [each for memory in memories for each in memory])
+        if connection.changes() == len(some):
+            continue
+        for draft, memory in zip(some, memories, strict=True):
+            first_id, sequence, until_ms = connection.execute(_SEEN, (state.number, draft.key)).fetchone()
+            if first_id != draft.message_id and until_ms > now_ms:
+                firsts[draft.sequence] = Sent(rows.uuid_text(first_id), sequence, duplicate=True)
+            elif first_id != draft.message_id:
+                connection.execute(_FORGET, (state.number, draft.key))
+                connection.execute(rows.some_rows(_REMEMBER, 5, 1), memory)
+    return firsts
 
 
-def add_group(connection: Connection, state: QueueState, group: str, due_ms: int) -> None:
-    """See that a group with a new message has its row."""
-    connection.execute(_ADD_GROUP, (state.number, group, due_ms))
-    if connection.changes() and due_ms < state.groups_due_ms:
-        state.groups_due_ms = due_ms
+def add_groups(connection: Connection, state: QueueState, dues: Mapping[str, int]) -> None:
+    """See that groups with new messages have their rows; `dues` says when those messages are due."""
+    names = list(dues)
+    for start in range(0, len(names), rows.MAX_IDS):
+        some = names[start : start + rows.MAX_IDS]
+        bindings = [each for name in some for each in (state.number, name, dues[name], 0)]
+        connection.execute(rows.some_rows(_ADD_GROUPS, 4, len(some)), bindings)
+        if connection.changes():
+            state.groups_due_ms = min(state.groups_due_ms, *(dues[name] for name in some))
 
 
 def take(
@@ -167,7 +194,7 @@ def move(
     """Move a message to another FIFO queue, behind what its group has there."""
     rows.move(connection, origin, destination, row, now_ms, as_new=as_new)
     if row.group is not None and destination.fifo:
-        add_group(connection, destination, row.group, destination.cursor_ms)
+        add_groups(connection, destination, {row.group: destination.cursor_ms})
 
 
 def retry(connection: Connection, state: QueueState, attempt_id: str, hide_ms: int, now_ms: int) -> list[Received]:

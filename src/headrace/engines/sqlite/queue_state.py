@@ -21,13 +21,20 @@ NEVER: Final = 1 << 62
 SEQUENCE_BLOCK: Final = 65_536
 """Sequences reserved with one update of the queue's row; those left at a crash are skipped."""
 
-_COUNT: Final = """
-SELECT count(*), coalesce(sum(receive_count > 0), 0) FROM messages
-WHERE queue = ? AND due_ms > ? AND due_ms <= ?"""
-_NEXT_DUE: Final = "SELECT due_ms FROM messages WHERE queue = ? AND due_ms > ? ORDER BY due_ms LIMIT 1"
+_OF_STANDARD: Final = "FROM messages INDEXED BY messages_by_due WHERE queue = ? AND grp IS NULL"
+_OF_FIFO: Final = "FROM messages INDEXED BY messages_hidden WHERE queue = ? AND grp IS NOT NULL AND due_ms > sent_ms"
+_COUNT, _FIFO_COUNT = (
+    f"SELECT count(*), coalesce(sum(receive_count > 0), 0) {rows} AND due_ms > ? AND due_ms <= ?"
+    for rows in (_OF_STANDARD, _OF_FIFO)
+)
+_NEXT_DUE, _FIFO_NEXT_DUE = (
+    f"SELECT due_ms {rows} AND due_ms > ? ORDER BY due_ms LIMIT 1" for rows in (_OF_STANDARD, _OF_FIFO)
+)
+_FIFO_TOTAL: Final = "SELECT count(*) FROM messages WHERE queue = ? AND grp IS NOT NULL"
 _CAME_DUE_BY_TENANT: Final = """
 SELECT tenant, count(*) FROM messages
-WHERE queue = ? AND due_ms > ? AND due_ms <= ? AND receive_count > 0 AND tenant IS NOT NULL GROUP BY tenant"""
+WHERE queue = ? AND grp IS NULL AND due_ms > ? AND due_ms <= ? AND receive_count > 0 AND tenant IS NOT NULL
+GROUP BY tenant"""
 
 
 class QueueState:
@@ -94,16 +101,34 @@ class QueueState:
             return self.cursor_ms
         if now_ms >= self.next_due_ms:
             span = (self.number, self.cursor_ms, now_ms)
-            came_due, received = connection.execute(_COUNT, span).fetchone()
+            came_due, received = connection.execute(_FIFO_COUNT if self.fifo else _COUNT, span).fetchone()
             self.visible += came_due
             self.in_flight -= received
             self.delayed -= came_due - received
             if self.tenants:
                 for tenant, count in connection.execute(_CAME_DUE_BY_TENANT, span):
                     self.count_tenant(tenant, -count)
-            self.next_due_ms = connection.execute(_NEXT_DUE, (self.number, now_ms)).get or NEVER
+            self.next_due_ms = self._find_next_due(connection, now_ms)
         self.cursor_ms = now_ms
         return now_ms
+
+    def _find_next_due(self, connection: Connection, now_ms: int) -> int:
+        select = _FIFO_NEXT_DUE if self.fifo else _NEXT_DUE
+        return connection.execute(select, (self.number, now_ms)).get or NEVER
+
+    def count_all(self, connection: Connection, now_ms: int) -> None:
+        """Count the queue's messages as they are at `now_ms`."""
+        self.cursor_ms = now_ms
+        hidden = (self.number, now_ms, NEVER)
+        if self.fifo:
+            total = connection.execute(_FIFO_TOTAL, (self.number,)).get
+        else:
+            total, _ = connection.execute(_COUNT, (self.number, -1, NEVER)).fetchone()
+            for tenant, count in connection.execute(_CAME_DUE_BY_TENANT, hidden):
+                self.count_tenant(tenant, count)
+        later, self.in_flight = connection.execute(_FIFO_COUNT if self.fifo else _COUNT, hidden).fetchone()
+        self.visible, self.delayed = total - later, later - self.in_flight
+        self.next_due_ms = self._find_next_due(connection, now_ms)
 
     def count_row(self, due_ms: int, receive_count: int, tenant: str | None, by: int) -> None:
         """Count a row of this due time and receive count in (`by` 1) or out (-1)."""
@@ -164,15 +189,8 @@ FAIR_SHARE: Final = 10
 
 
 def load(connection: Connection, name: str, number: int, settings: QueueSettings, now_ms: int) -> QueueState:
-    """Count the queue's messages as they are at `now_ms`."""
+    """A queue that lies in the database, opened at `now_ms`."""
     (next_sequence,) = connection.execute("SELECT next_sequence FROM queues WHERE number = ?", (number,)).fetchone()
     state = QueueState(name, number, settings, next_sequence)
-    state.cursor_ms = now_ms
-    state.visible, _ = connection.execute(_COUNT, (number, -1, now_ms)).fetchone()
-    hidden, state.in_flight = connection.execute(_COUNT, (number, now_ms, NEVER)).fetchone()
-    state.delayed = hidden - state.in_flight
-    state.next_due_ms = connection.execute(_NEXT_DUE, (number, now_ms)).get or NEVER
-    if state.in_flight and not settings.fifo:
-        for tenant, count in connection.execute(_CAME_DUE_BY_TENANT, (number, now_ms, NEVER)):
-            state.count_tenant(tenant, count)
+    state.count_all(connection, now_ms)
     return state

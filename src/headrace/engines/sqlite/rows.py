@@ -85,6 +85,13 @@ def _some(statement: str, count: int) -> str:
     return f"{statement}({', '.join('?' * count)})"
 
 
+@cache
+def some_rows(statement: str, columns: int, count: int) -> str:
+    """The INSERT for `count` rows, put in place of `{}`."""
+    row = f"({', '.join('?' * columns)})"
+    return statement.format(", ".join([row] * count))
+
+
 def new_message_id() -> bytes:
     """A random UUID (version 4, RFC 9562) as 16 bytes."""
     bits = random.getrandbits(128) & ~(0xF << 76 | 0x3 << 62) | 0x4 << 76 | 0x2 << 62

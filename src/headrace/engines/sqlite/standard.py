@@ -24,7 +24,7 @@ MAX_TENANT_SEEKS: Final = 64
 """Tenants looked at in one receive, when some tenant is noisy."""
 
 _DUE: Final = f"""
-SELECT {COLUMNS} FROM messages WHERE queue = ? AND due_ms <= ? ORDER BY due_ms, id LIMIT ?"""
+SELECT {COLUMNS} FROM messages WHERE queue = ? AND grp IS NULL AND due_ms <= ? ORDER BY due_ms, id LIMIT ?"""
 _NEXT_TENANT: Final = "SELECT tenant FROM messages WHERE queue = ? AND tenant > ? ORDER BY tenant LIMIT 1"
 _DUE_OF_TENANT: Final = f"""
 SELECT {COLUMNS} FROM messages WHERE queue = ? AND tenant = ? AND due_ms <= ? ORDER BY due_ms LIMIT ?"""

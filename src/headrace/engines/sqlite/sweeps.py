@@ -22,7 +22,7 @@ _OLDEST_MOVED: Final = f"""
 SELECT {MARK_COLUMNS}, sent_ms FROM messages WHERE queue = ? AND source IS NOT NULL ORDER BY sent_ms LIMIT ?"""
 _THROUGH: Final = f"SELECT {MARK_COLUMNS} FROM messages WHERE id BETWEEN ? AND ? ORDER BY id LIMIT ?"
 _VISIBLE: Final = f"""
-SELECT {MARK_COLUMNS}, source FROM messages WHERE queue = ? AND due_ms <= ?
+SELECT {MARK_COLUMNS}, source FROM messages WHERE queue = ? AND grp IS NULL AND due_ms <= ?
 ORDER BY due_ms, id LIMIT ?"""
 _VISIBLE_IN_ORDER: Final = f"""
 SELECT {MARK_COLUMNS}, source FROM messages WHERE id BETWEEN ? AND ? AND due_ms <= ? ORDER BY id LIMIT ?"""

@@ -26,7 +26,10 @@ CREATE TABLE messages (
     body              TEXT
 ) STRICT;
 
-CREATE INDEX messages_by_due ON messages (queue, due_ms, id, receive_count);
+-- A standard queue's order, and its counts by due time.
+CREATE INDEX messages_by_due ON messages (queue, due_ms, id, receive_count) WHERE grp IS NULL;
+-- A FIFO queue needs the latter alone, so messages are in its index only from when they are first hidden.
+CREATE INDEX messages_hidden ON messages (queue, due_ms, id, receive_count) WHERE grp IS NOT NULL AND due_ms > sent_ms;
 CREATE INDEX messages_by_group ON messages (queue, grp) WHERE grp IS NOT NULL;
 CREATE INDEX messages_by_tenant ON messages (queue, tenant, due_ms) WHERE tenant IS NOT NULL;
 -- Dead-lettered messages of standard queues keep their sent time, so for them age does not follow the id.
