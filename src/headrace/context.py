@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Coroutine
-from typing import Any, Protocol, TypeVar
+from collections.abc import Awaitable, Callable
+from contextvars import ContextVar
+from typing import Any, Final, Protocol
 
 import msgspec
 
 from headrace.clock import Clock
 from headrace.primitives.engine import Engine
 
-T = TypeVar("T")
+REQUEST_ID: Final[ContextVar[str]] = ContextVar("request_id")
+"""The id of the request a task answers, for the log."""
 
 
 class Principal(msgspec.Struct, frozen=True):
@@ -79,24 +81,35 @@ class Context:
         """The caller's 12-digit account."""
         return self.principal.account
 
-    async def until_hangup(self, waiting: Coroutine[Any, Any, T]) -> T:
-        """Await `waiting`, cancelling it (and this request) when the client hangs up meanwhile.
+    def until_hangup(self) -> Watch:
+        """With it a long wait ends, cancelled, when the client hangs up: `with ctx.until_hangup(): await …`.
 
         For calls that wait long: the watch costs more than a short call does.
         """
-        if self.hangup is None:
-            return await waiting
-        task = asyncio.current_task()
-        assert task is not None
-        watch = asyncio.ensure_future(self.hangup())
+        return Watch(self.hangup)
 
-        def hang_up(ended: asyncio.Future[None]) -> None:
-            if not ended.cancelled():
-                task.cancel()
 
-        watch.add_done_callback(hang_up)
-        try:
-            return await waiting
-        finally:
-            watch.remove_done_callback(hang_up)
-            watch.cancel()
+class Watch:
+    """Cancels the task that entered it when the client hangs up. An object and no coroutine: thousands may stand."""
+
+    __slots__ = ("_ended", "_hangup", "_task")
+
+    def __init__(self, hangup: Callable[[], Awaitable[None]] | None) -> None:
+        self._hangup = hangup
+        self._task: asyncio.Task[Any] | None = None
+        self._ended: asyncio.Future[None] | None = None
+
+    def __enter__(self) -> None:
+        if self._hangup is not None:
+            self._task = asyncio.current_task()
+            self._ended = asyncio.ensure_future(self._hangup())
+            self._ended.add_done_callback(self._cancel)
+
+    def __exit__(self, *_: object) -> None:
+        if self._ended is not None:
+            self._ended.remove_done_callback(self._cancel)
+            self._ended.cancel()
+
+    def _cancel(self, ended: asyncio.Future[None]) -> None:
+        if self._task is not None and not ended.cancelled():
+            self._task.cancel()

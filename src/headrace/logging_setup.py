@@ -1,7 +1,7 @@
 """Log lines: for people on a terminal, JSON objects otherwise, one a line, to standard error.
 
-What structlog and the standard library's `logging` are told comes out the same way. Whatever is bound in
-structlog's context variables while a request is handled, its request id above all, stands in every line.
+What structlog and the standard library's `logging` are told comes out the same way. A line written while a
+request is answered has its request id.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from typing import Any, TextIO
 import orjson
 import structlog
 
+from headrace.context import REQUEST_ID
 from headrace.settings import LogFormat, LogLevel
 
 Event = MutableMapping[str, Any]
@@ -50,11 +51,19 @@ def _threshold(level: LogLevel) -> int:
 
 def _shared() -> list[structlog.typing.Processor]:
     return [
-        structlog.contextvars.merge_contextvars,
+        add_request_id,
         structlog.processors.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
         structlog.processors.StackInfoRenderer(),
     ]
+
+
+def add_request_id(_logger: Any, _method: str, event: Event) -> Event:
+    """Say which request a line is about, when it is written while one is answered."""
+    request_id = REQUEST_ID.get(None)
+    if request_id is not None:
+        event.setdefault("request_id", request_id)
+    return event
 
 
 def _rendering(form: LogFormat, stream: TextIO) -> list[structlog.typing.Processor]:

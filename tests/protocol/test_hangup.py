@@ -30,7 +30,8 @@ class Waiting:
         )
         self.begun.set()
         try:
-            await ctx.until_hangup(asyncio.Event().wait())
+            with ctx.until_hangup():
+                await asyncio.Event().wait()
         except asyncio.CancelledError:
             self.cancelled.set()
 

@@ -5,6 +5,7 @@ import logging
 import pytest
 import structlog
 
+from headrace.context import REQUEST_ID
 from headrace.logging_setup import set_up_logging
 
 
@@ -48,9 +49,10 @@ def test_lines_are_for_people_on_a_terminal():
 def test_the_request_id_stands_in_every_line_of_its_request():
     stream = io.StringIO()
     set_up_logging("info", "json", stream)
-    with structlog.contextvars.bound_contextvars(request_id="r-1"):
-        structlog.get_logger().info("one")
-        logging.getLogger("elsewhere").info("two %s", "halves")
+    token = REQUEST_ID.set("r-1")
+    structlog.get_logger().info("one")
+    logging.getLogger("elsewhere").info("two %s", "halves")
+    REQUEST_ID.reset(token)
     structlog.get_logger().info("three")
     assert [(line["event"], line.get("request_id")) for line in lines(stream)] == [
         ("one", "r-1"),

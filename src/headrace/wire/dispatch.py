@@ -11,9 +11,8 @@ from http import HTTPStatus
 from typing import Any
 
 import structlog
-from structlog.contextvars import bind_contextvars
 
-from headrace.context import Context, Principal, Server
+from headrace.context import REQUEST_ID, Context, Principal, Server
 from headrace.errors import ServiceError, StorageError
 from headrace.wire.auth.sigv4 import Caller, authenticate
 from headrace.wire.catalog import Catalog, Operation
@@ -39,7 +38,7 @@ class Dispatcher:
     async def handle(self, scope: Scope, exchange: Exchange) -> None:
         """Answer one request, whatever it is. Ends without an answer only when the client has hung up."""
         request = Request(scope, self._new_request_id())
-        bind_contextvars(request_id=request.id)
+        REQUEST_ID.set(request.id)
         codec = self._router.codec(request)
         call = ""
         try:

@@ -8,6 +8,7 @@ import structlog
 
 from headrace.context import Principal
 from headrace.errors import ServiceError, StorageFull
+from headrace.logging_setup import add_request_id
 
 JSON = {"Content-Type": "application/x-amz-json-1.0"}
 SEND = JSON | {"X-Amz-Target": "AmazonSQS.SendMessage"}
@@ -17,7 +18,7 @@ CALLER = Principal(account="000000000000", access_key_id="", user_id="me", arn="
 
 @pytest.fixture
 def log():
-    with structlog.testing.capture_logs(processors=[structlog.contextvars.merge_contextvars]) as lines:
+    with structlog.testing.capture_logs(processors=[add_request_id]) as lines:
         yield lines
 
 

@@ -78,7 +78,8 @@ async def _receive(
         received = []
     if received or not wait_s:
         return received
-    return await ctx.until_hangup(receive(wait_ms=wait_s * 1000))
+    with ctx.until_hangup():
+        return await receive(wait_ms=wait_s * 1000)
 
 
 def _attempt(ctx: Context, queue: Queue, params: dict[str, Any]) -> str | None:
