@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import functools
 from collections.abc import Iterator
 from typing import Any
 
@@ -41,7 +42,31 @@ STRANGE: list[Any] = [
 """Values of every JSON type; most are wrong for any one member."""
 
 
+FLAT = {
+    "AttributeNames": "AttributeName",
+    "MessageSystemAttributeNames": "MessageSystemAttributeName",
+    "MessageAttributeNames": "MessageAttributeName",
+    "AWSAccountIds": "AWSAccountId",
+    "Actions": "ActionName",
+    "TagKeys": "TagKey",
+    "Attributes": "Attribute",
+    "Tags": "Tag",
+    "tags": "Tag",
+    "MessageAttributes": "MessageAttribute",
+    "MessageSystemAttributes": "MessageSystemAttribute",
+}
+NAMED = ("Name", "Value")
+MAPS = {
+    "Attribute": NAMED,
+    "MessageAttribute": NAMED,
+    "MessageSystemAttribute": NAMED,
+    "Tag": ("Key", "Value"),
+}
+
+
+@functools.cache
 def model() -> Any:
+    """The service model of SQS."""
     return botocore.session.get_session().get_service_model("sqs")
 
 
@@ -119,3 +144,29 @@ def _with(good: dict[str, Any], path: tuple[Any, ...], *value: Any) -> dict[str,
     elif isinstance(inner, dict):
         inner.pop(path[-1], None)
     return call
+
+
+def flatten(operation: str, value: Any, prefix: str = "") -> dict[str, str]:
+    """A call as Query has it, on the whole: where its values are strange, so is the form."""
+    if not isinstance(value, dict):
+        return {prefix: str(value)}
+    form = {} if prefix else {"Action": operation, "Version": "2012-11-05"}
+    for name, inner in value.items():
+        key = FLAT.get(name, f"{operation}RequestEntry" if name == "Entries" else name)
+        items = list(inner) if isinstance(inner, list) else [inner]
+        if key in MAPS:
+            for place, (inner_key, inner_value) in enumerate(_items(inner), 1):
+                form[f"{prefix}{key}.{place}.{MAPS[key][0]}"] = inner_key
+                at = f"{prefix}{key}.{place}.{MAPS[key][1]}"
+                form |= flatten(operation, inner_value, at + ("." if isinstance(inner_value, dict) else ""))
+        elif isinstance(inner, list):
+            for place, item in enumerate(items, 1):
+                form |= flatten(operation, item, f"{prefix}{key}.{place}" + ("." if isinstance(item, dict) else ""))
+        else:
+            form[f"{prefix}{key}"] = str(inner)
+    return form
+
+
+def _items(value: Any) -> list[tuple[Any, Any]]:
+    """A map's entries; what is no map stands for one."""
+    return list(value.items()) if isinstance(value, dict) else [("x", value)]

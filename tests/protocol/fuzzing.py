@@ -60,6 +60,11 @@ class Target:
         headers = {"Content-Type": JSON_TYPE, "X-Amz-Target": f"AmazonSQS.{operation}", "Authorization": AUTHORIZATION}
         return self.post(text, headers)
 
+    def query(self, form: str | bytes, path: str = "/") -> Answer:
+        """Post a form."""
+        body = form if isinstance(form, bytes) else form.encode()
+        return self.post(body, {"Content-Type": FORM_TYPE, "Authorization": AUTHORIZATION}, path)
+
     def exchange(self, sent: bytes, *, half_close: bool = False) -> bytes:
         """Send bytes on a fresh connection and read until the server closes it, has answered whole, or says nothing."""
         with socket.create_connection(self.address, timeout=ANSWER_S) as connection:

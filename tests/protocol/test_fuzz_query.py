@@ -3,35 +3,14 @@
 from __future__ import annotations
 
 import random
-from typing import Any
 from urllib.parse import quote, urlencode
 
 import pytest
 
-from .calls import STRANGE, good_calls
-from .fuzzing import AUTHORIZATION, FORM_TYPE, check_xml, target
+from .calls import STRANGE, flatten, good_calls
+from .fuzzing import AUTHORIZATION, check_xml, target
 
 OPERATIONS = sorted(good_calls(""))
-FLAT = {
-    "AttributeNames": "AttributeName",
-    "MessageSystemAttributeNames": "MessageSystemAttributeName",
-    "MessageAttributeNames": "MessageAttributeName",
-    "AWSAccountIds": "AWSAccountId",
-    "Actions": "ActionName",
-    "TagKeys": "TagKey",
-    "Attributes": "Attribute",
-    "Tags": "Tag",
-    "tags": "Tag",
-    "MessageAttributes": "MessageAttribute",
-    "MessageSystemAttributes": "MessageSystemAttribute",
-}
-NAMED = ("Name", "Value")
-MAPS = {
-    "Attribute": NAMED,
-    "MessageAttribute": NAMED,
-    "MessageSystemAttribute": NAMED,
-    "Tag": ("Key", "Value"),
-}
 
 
 @pytest.fixture(scope="module")
@@ -40,40 +19,14 @@ def fuzzed():
         yield server
 
 
-def post(fuzzed, form: str | bytes, path: str = "/"):
-    body = form if isinstance(form, bytes) else form.encode()
-    return fuzzed.post(body, {"Content-Type": FORM_TYPE, "Authorization": AUTHORIZATION}, path)
-
-
-def flatten(operation: str, value: Any, prefix: str = "") -> dict[str, str]:
-    """A call as Query has it."""
-    if not isinstance(value, dict):
-        return {prefix: str(value)}
-    form = {} if prefix else {"Action": operation, "Version": "2012-11-05"}
-    for name, inner in value.items():
-        key = FLAT.get(name, f"{operation}RequestEntry" if name == "Entries" else name)
-        items = list(inner) if isinstance(inner, list) else [inner]
-        if key in MAPS:
-            for place, (inner_key, inner_value) in enumerate(inner.items(), 1):
-                form[f"{prefix}{key}.{place}.{MAPS[key][0]}"] = inner_key
-                at = f"{prefix}{key}.{place}.{MAPS[key][1]}"
-                form |= flatten(operation, inner_value, at + ("." if isinstance(inner_value, dict) else ""))
-        elif isinstance(inner, list):
-            for place, item in enumerate(items, 1):
-                form |= flatten(operation, item, f"{prefix}{key}.{place}" + ("." if isinstance(item, dict) else ""))
-        else:
-            form[f"{prefix}{key}"] = str(inner)
-    return form
-
-
 @pytest.mark.parametrize("operation", OPERATIONS)
 def test_wrong_values_for_every_field(fuzzed, operation):
     good = flatten(operation, good_calls(fuzzed.queue_url)[operation])
     texts = [str(value) for value in STRANGE]
     for name in good:
         for text in texts:
-            check_xml(post(fuzzed, urlencode(good | {name: text})), operation, name, text)
-        check_xml(post(fuzzed, urlencode({key: value for key, value in good.items() if key != name})), operation, name)
+            check_xml(fuzzed.query(urlencode(good | {name: text})), operation, name, text)
+        check_xml(fuzzed.query(urlencode({key: value for key, value in good.items() if key != name})), operation, name)
 
 
 @pytest.mark.parametrize("operation", OPERATIONS)
@@ -96,8 +49,8 @@ def test_wrong_names_for_every_field(fuzzed, operation):
             indices = ("0", "-1", "00001", "1e3", "x", "", "99999999999999999999", "2147483648", "1 ", "\u0661")
             wrong += [".".join([parts[0], index, *parts[2:]]) for index in indices]
         for other in wrong:
-            check_xml(post(fuzzed, urlencode(rest | {other: good[name]})), operation, other)
-            check_xml(post(fuzzed, urlencode(good | {other: "x"})), operation, other)
+            check_xml(fuzzed.query(urlencode(rest | {other: good[name]})), operation, other)
+            check_xml(fuzzed.query(urlencode(good | {other: "x"})), operation, other)
 
 
 @pytest.mark.parametrize(
@@ -134,7 +87,7 @@ def test_wrong_names_for_every_field(fuzzed, operation):
 )
 def test_forms_that_are_no_call(fuzzed, form):
     for path in ("/", "/000000000000/fuzzed", "/queue/fuzzed", "/nowhere/at/all", "/000000000000/%00"):
-        check_xml(post(fuzzed, form, path), form[:200], path)
+        check_xml(fuzzed.query(form, path), form[:200], path)
         if len(form) < 10_000:
             address = f"{path}?{quote(form, safe='=&%.+')}"
             check_xml(fuzzed.post(b"", {"Authorization": AUTHORIZATION}, address, "GET"), address[:200])
@@ -152,7 +105,7 @@ def test_random_forms(fuzzed, seed):
             form[place : place + rng.randrange(4)] = rng.choice(
                 [b"&", b"=", b".", b"%", b"%00", b"1", rng.randbytes(2)]
             )
-        check_xml(post(fuzzed, bytes(form)), bytes(form))
+        check_xml(fuzzed.query(bytes(form)), bytes(form))
 
 
 @pytest.mark.parametrize(
@@ -180,4 +133,4 @@ def test_what_cannot_stand_in_xml_never_does(fuzzed, text):
         {"Action": "ReceiveMessage", **queue, "AttributeName.1": "All", "MessageAttributeName.1": "All",
          "MaxNumberOfMessages": "10", "VisibilityTimeout": "0"},
     ):  # fmt: skip
-        check_xml(post(fuzzed, urlencode(form)), form)
+        check_xml(fuzzed.query(urlencode(form)), form)
