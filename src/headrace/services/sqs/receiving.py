@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable
 from functools import partial
 from typing import Any, Final
 
@@ -52,34 +52,29 @@ async def receive_message(ctx: Context, params: dict[str, Any]) -> dict[str, Any
         visibility_timeout_ms=None if visibility_s is None else visibility_s * 1000,
         attempt_id=attempt_id,
     )
+    received: list[Received] = []
     try:
-        received = await _receive(ctx, receive, wait_s)
+        try:
+            received = await receive()
+        except OverInFlight:
+            _refuse_short_poll(wait_s)
+        if not received and wait_s:
+            # Only a wait is worth a watch for the client's hang-up.
+            with ctx.until_hangup():
+                received = await receive(wait_ms=wait_s * 1000)
     except QueueMissing:
         raise rules.no_such_queue() from None
     return {"Messages": [_render(message, system, wanted) for message in received]} if received else {}
 
 
-async def _receive(
-    ctx: Context, receive: Callable[..., Coroutine[Any, Any, list[Received]]], wait_s: int
-) -> list[Received]:
-    """What there is now, or else what comes while waiting; only waiting is worth a watch for the client's hang-up.
-
-    AWS: at the in-flight limit a short poll is answered with OverLimit, a long one with nothing.
-    """
-    try:
-        received = await receive()
-    except OverInFlight:
-        if not wait_s:
-            raise ServiceError(
-                "OverLimit",
-                f"Too many messages in flight: this queue has {limits.IN_FLIGHT_MESSAGES} already. "
-                "Delete messages once they are processed.",
-            ) from None
-        received = []
-    if received or not wait_s:
-        return received
-    with ctx.until_hangup():
-        return await receive(wait_ms=wait_s * 1000)
+def _refuse_short_poll(wait_s: int) -> None:
+    """AWS: at the in-flight limit a short poll is answered with OverLimit, a long one with nothing."""
+    if not wait_s:
+        raise ServiceError(
+            "OverLimit",
+            f"Too many messages in flight: this queue has {limits.IN_FLIGHT_MESSAGES} already. "
+            "Delete messages once they are processed.",
+        ) from None
 
 
 def _attempt(ctx: Context, queue: Queue, params: dict[str, Any]) -> str | None:
