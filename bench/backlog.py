@@ -101,7 +101,7 @@ def _shrink(backlog: Backlog, run: report.Run) -> None:
     sqs.close()
 
 
-def _restarts(kind: str, name: str, many: Backlog) -> Iterator[report.Figure]:
+def _restarts(kind: str, name: str, many: Backlog, waiting: int) -> Iterator[report.Figure]:
     """Restart to the first answer, after an orderly stop and after kill -9."""
     server = many.server
     for how, words in ((signal.SIGTERM, "stop"), (signal.SIGKILL, "kill -9")):
@@ -109,6 +109,11 @@ def _restarts(kind: str, name: str, many: Backlog) -> Iterator[report.Figure]:
         began = time.monotonic()
         server = servers.start(name, many.data)
         yield report.Figure(f"{kind}: ready again after {words}", time.monotonic() - began, "s", at_most=2)
+        sqs = api.Sqs(server.url)
+        found = sqs.waiting(many.queue)
+        yield report.Figure(f"{kind}: and its depth known after {words}", time.monotonic() - began, "s", at_most=2)
+        if found < waiting:
+            raise load.LoadFailed(f"{waiting - found} of {waiting} messages are gone after {words}")
     server.stop(signal.SIGKILL)
 
 
@@ -127,8 +132,10 @@ def _measure(kind: str, name: str, run: report.Run, groups: tuple[int, int]) -> 
         yield report.Figure(f"{kind}: memory grown by, after all that", after / 1e6, "MB", at_most=100)
         asked = [_depth_ms(sqs, many.queue) for _ in range(20)]
         yield report.Figure(f"{kind}: asking for the depth", statistics.median(asked), "ms")
+        sqs.settled(many.queue)
+        waiting = sqs.waiting(many.queue)
         if name == "headrace":  # the peers forget everything
-            yield from _restarts(kind, name, many)
+            yield from _restarts(kind, name, many, waiting)
 
 
 def _depth_ms(sqs: api.Sqs, queue: str) -> float:

@@ -218,6 +218,7 @@ def arguments() -> argparse.Namespace:
 def main() -> None:
     """Run the example; exit status 1 when an order is missing, changed or made up."""
     given = arguments()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit("stopped"))  # as Ctrl-C: the processes started here end too
     if given.database and given.database.exists():
         sys.exit(f"{given.database} exists: name another file")
     try:
