@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from itertools import chain
 from typing import Final, NamedTuple
 
 from headrace.engines.sqlite import receipts, rows
@@ -103,7 +104,7 @@ def _deduplicate(connection: Connection, state: QueueState, drafts: Sequence[_Dr
     for start in range(0, len(drafts), rows.MAX_IDS):
         some = drafts[start : start + rows.MAX_IDS]
         memories = [(state.number, draft.key, draft.message_id, draft.sequence, expires_ms) for draft in some]
-        connection.execute(rows.some_rows(_REMEMBER, 5, len(some)), [each for memory in memories for each in memory])
+        connection.execute(rows.some_rows(_REMEMBER, 5, len(some)), [*chain.from_iterable(memories)])
         if connection.changes() == len(some):
             continue
         for draft, memory in zip(some, memories, strict=True):

@@ -8,6 +8,7 @@ from __future__ import annotations
 import random
 from collections.abc import Sequence
 from functools import cache
+from itertools import chain
 from typing import Any, Final, NamedTuple
 
 from headrace.engines.sqlite import receipts
@@ -20,7 +21,8 @@ INLINE_MAX: Final = 1_000
 MAX_IDS: Final = 10
 """Ids in one statement; there is a prepared statement for each number of them."""
 
-_INSERT: Final = f"INSERT INTO messages VALUES ({', '.join('?' * 14)})"
+_INSERT: Final = "INSERT INTO messages VALUES {}"
+_COLUMN_COUNT: Final = 14
 _INSERT_BODY: Final = "INSERT INTO bodies VALUES (?, ?, ?)"
 _SELECT_BODY: Final = "SELECT header, body FROM bodies WHERE id = ?"
 _HIDE: Final = """
@@ -106,10 +108,9 @@ def uuid_text(message_id: bytes) -> str:
 
 def insert(connection: Connection, rows: Sequence[tuple[Any, ...]]) -> None:
     """Insert rows of all 14 columns, as `fill` lays them out."""
-    if len(rows) == 1:
-        connection.execute(_INSERT, rows[0])
-    else:
-        connection.executemany(_INSERT, rows)
+    for start in range(0, len(rows), MAX_IDS):
+        some = rows[start : start + MAX_IDS]
+        connection.execute(some_rows(_INSERT, _COLUMN_COUNT, len(some)), [*chain.from_iterable(some)])
 
 
 def insert_body(connection: Connection, message: int, header: bytes, body: str) -> None:
