@@ -1,5 +1,7 @@
 """Delays: the queue's, a message's own, and what a delayed message counts as."""
 
+import asyncio
+
 from headrace.primitives.queues import Outcome
 
 
@@ -109,3 +111,48 @@ async def test_a_delayed_fifo_queue_keeps_the_order(queue, clock):
     assert await q.receive() == []
     await q.delete(batch)
     assert (await q.receive()).bodies == ["b", "c"]
+
+
+async def test_a_changed_delay_holds_for_what_a_fifo_queue_has_already(queue, clock):
+    # AWS: on FIFO queues the queue's delay is retroactive.
+    q = await queue(fifo=True, delay_ms=60_000)
+    await q.send("a", "b", group="g")
+    await q.send("c", group="h")
+    await clock.advance(10_000)
+    assert await q.counts() == (0, 0, 3)
+    await q.configure(fifo=True, delay_ms=10_000)
+    assert await q.counts() == (3, 0, 0)
+    await q.configure(fifo=True, delay_ms=30_000)
+    assert await q.counts() == (0, 0, 3)
+    assert await q.receive() == []
+    await clock.advance(20_000)
+    assert sorted((await q.receive()).bodies) == ["a", "b", "c"]
+
+
+async def test_a_changed_delay_leaves_alone_what_was_received(queue, clock):
+    q = await queue(fifo=True, visibility_timeout_ms=1000)
+    await q.send("a", "b", group="g")
+    await q.receive(1)
+    await q.configure(fifo=True, delay_ms=60_000, visibility_timeout_ms=1000)
+    assert await q.counts() == (0, 1, 1)
+    await clock.advance(1000)
+    assert (await q.receive()).bodies == ["a"]
+
+
+async def test_a_changed_delay_wakes_who_waits(queue):
+    q = await queue(fifo=True, delay_ms=60_000)
+    await q.send("a", group="g")
+    task = asyncio.create_task(q.receive(wait_ms=20_000))
+    for _ in range(20):
+        await asyncio.sleep(0)
+    await q.configure(fifo=True, delay_ms=0)
+    assert (await asyncio.wait_for(task, 10)).bodies == ["a"]
+
+
+async def test_a_changed_delay_of_a_standard_queue_holds_for_new_messages_alone(queue, clock):
+    q = await queue(delay_ms=60_000)
+    await q.send("old")
+    await q.configure(delay_ms=0)
+    await q.send("new")
+    assert (await q.receive()).bodies == ["new"]
+    assert await q.counts() == (0, 1, 1)

@@ -87,6 +87,12 @@ class Model:
         moments += [expires_ms for expires_ms, _ in self.dedups.values()]
         return sorted({moment for moment in moments if moment > now_ms})
 
+    def delay_sent(self, longest_ms: int, delay_ms: int, now_ms: int) -> None:
+        """Have a new delay hold for what was sent within the longer of the old and the new one and never received."""
+        for one in self.messages:
+            if not one.count and one.sent_at_ms > now_ms - longest_ms:
+                one.due_ms = one.sent_at_ms + delay_ms
+
     # ---- sending
 
     def sent(self, message: Message, answer: Sent, now_ms: int) -> None:

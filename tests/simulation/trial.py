@@ -190,7 +190,11 @@ class Trial:
         self.models[queue].messages.clear()
 
     def reconfigure(self, retention_ms: int, delay_ms: int) -> None:
-        settings = self.models["main"].settings
+        model = self.models["main"]
+        settings = model.settings
+        model.expire(self.now_ms)
+        if settings.fifo and delay_ms != settings.delay_ms:
+            model.delay_sent(max(delay_ms, settings.delay_ms), delay_ms, self.now_ms)
         self.configure("main", msgspec.structs.replace(settings, retention_ms=retention_ms, delay_ms=delay_ms))
 
     def reopen(self) -> None:

@@ -114,7 +114,11 @@ class Queues(Protocol):
     """All queues of one engine."""
 
     async def open(self, queue: str, settings: QueueSettings) -> None:
-        """Make the queue, or give an existing one these settings (`fifo` never changes). Idempotent."""
+        """Make the queue, or give an existing one these settings (`fifo` never changes). Idempotent.
+
+        AWS: on a FIFO queue a changed delay holds for messages sent before as well, from when they were sent,
+        unless they were received already.
+        """
 
     async def drop(self, queue: str) -> None:
         """Remove the queue with all it holds. The name is free at once, for a queue that starts empty."""

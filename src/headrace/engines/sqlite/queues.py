@@ -94,7 +94,10 @@ class SqliteQueues:
                 continue
             if state.settings == settings:
                 return
+            old_delay_ms = state.settings.delay_ms
             await self._database.write(self._configure, state, settings)
+            if state.fifo and settings.delay_ms != old_delay_ms:
+                await self._delay_sent(queue, old_delay_ms)
             self._waiting.wake_available(state)
             return
 
@@ -173,9 +176,7 @@ class SqliteQueues:
 
     async def purge(self, queue: str) -> None:
         """See `Queues.purge`."""
-        state = await self._state(queue)
-        _, last = sweeps.span(state.number)
-        through = last - receipts.MAX_SEQUENCE + state.next_sequence - 1
+        through = _newest(await self._state(queue))
         more = True
         while more:
             state = await self._state(queue)
@@ -254,6 +255,14 @@ class SqliteQueues:
         self._connection.execute(_CONFIGURE, (msgspec.json.encode(settings), state.number))
         state.settings = settings
         state.next_expiry_ms = 0  # the retention may be shorter now
+
+    async def _delay_sent(self, queue: str, old_delay_ms: int) -> None:
+        """Have a changed delay hold for what was sent before."""
+        through: int | None = _newest(await self._state(queue))
+        while through is not None:
+            state = await self._state(queue)
+            now_ms = self._clock.now_ms()
+            through = await self._database.write(sweeps.delay, self._connection, state, through, old_delay_ms, now_ms)
 
     def _retire(self, state: QueueState) -> None:
         state.stale = True
@@ -357,3 +366,8 @@ class SqliteQueues:
                 undone.append(row)
         if state.fifo:
             fifo.settle(self._connection, state, undone, now_ms)
+
+
+def _newest(state: QueueState) -> int:
+    """The greatest id that a message of the queue has."""
+    return sweeps.span(state.number)[0] + state.next_sequence - 1

@@ -29,6 +29,7 @@ SELECT {MARK_COLUMNS}, source FROM messages WHERE id BETWEEN ? AND ? AND due_ms 
 _VISIBLE_MOVED: Final = f"""
 SELECT {MARK_COLUMNS}, source FROM messages INDEXED BY messages_moved
 WHERE queue = ? AND source IS NOT NULL AND due_ms <= ? ORDER BY sent_ms, id LIMIT ?"""
+_NEWEST: Final = f"SELECT {MARK_COLUMNS}, sent_ms FROM messages WHERE id BETWEEN ? AND ? ORDER BY id DESC LIMIT ?"
 _OF_QUEUE: Final = "SELECT id FROM messages WHERE id BETWEEN ? AND ? ORDER BY id LIMIT ?"
 
 EVERYTHING: Final = "; ".join(
@@ -74,6 +75,24 @@ def purge(connection: Connection, state: QueueState, through: int, now_ms: int) 
     doomed = [Marks._make(row) for row in connection.execute(_THROUGH, (first, through, SLICE))]
     _remove(connection, state, doomed, now_ms)
     return len(doomed) == SLICE
+
+
+def delay(connection: Connection, state: QueueState, through: int, old_delay_ms: int, now_ms: int) -> int | None:
+    """Have a FIFO queue's changed delay hold for messages sent before, from the id `through` down.
+
+    Gives the id to go on from, or None when all that either delay can still hold back are done.
+    AWS: on FIFO queues the delay is retroactive, on standard queues it is not.
+    """
+    now_ms = state.advance(connection, now_ms)
+    delay_ms = state.settings.delay_ms
+    oldest_ms = now_ms - max(old_delay_ms, delay_ms)
+    found = connection.execute(_NEWEST, (span(state.number)[0], through, SLICE)).fetchall()
+    recent = [(Marks._make(columns), sent_ms) for *columns, sent_ms in found if sent_ms > oldest_ms]
+    fresh = [(row, sent_ms + delay_ms) for row, sent_ms in recent if not row.receive_count]
+    for row, due_ms in fresh:
+        rows.set_due(connection, state, row, due_ms)
+    fifo.settle(connection, state, [row for row, _ in fresh], now_ms)
+    return found[-1][0] - 1 if len(recent) == SLICE else None
 
 
 def _remove(connection: Connection, state: QueueState, doomed: Sequence[Marks], now_ms: int) -> None:
