@@ -123,10 +123,9 @@ def hide(connection: Connection, state: QueueState, rows: Sequence[Row], hide_ms
     due_ms = now_ms + hide_ms
     connection.execute(_some(_HIDE, len(rows)), (due_ms, now_ms, *[row.id for row in rows]))
     state.visible -= len(rows)
-    for row in rows:
-        state.count_row(due_ms, 1, row.tenant, 1)
     handed_out = []
     for row in rows:
+        state.count_row(due_ms, 1, row.tenant, 1)
         receipt = receipts.encode(row.id, row.receive_count + 1, now_ms)
         handed_out.append(received(connection, row, receipt, row.receive_count + 1, row.first_received_ms or now_ms))
     return handed_out

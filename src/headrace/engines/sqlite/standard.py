@@ -67,29 +67,39 @@ def take(
 ) -> tuple[list[Received], int]:
     """Hand out up to `max_messages`; and how many went to the `dead` letter queue on the way."""
     now_ms = state.advance(connection, now_ms)
-    max_receives = state.settings.max_receive_count if dead is not None else 0
+    moved = 0
+    if dead is None:
+        chosen = _choose(connection, state, max_messages, now_ms)
+    else:
+        chosen, moved = _choose_alive(connection, state, dead, max_messages, now_ms)
+    return (rows.hide(connection, state, chosen, hide_ms, now_ms) if chosen else []), moved
+
+
+def _choose_alive(
+    connection: Connection, state: QueueState, dead: QueueState, max_rows: int, now_ms: int
+) -> tuple[list[Row], int]:
+    """The next visible rows, and how many that were received too often moved to the `dead` letter queue on the way."""
+    max_receives = state.settings.max_receive_count
     chosen: dict[int, Row] = {}
     moved = 0
-    while len(chosen) < max_messages and moved < MAX_MOVES:
-        found = [row for row in _choose(connection, state, max_messages, now_ms) if row.id not in chosen]
-        spent = [row for row in found if max_receives and row.receive_count - row.arrived_count >= max_receives]
+    while len(chosen) < max_rows and moved < MAX_MOVES:
+        found = [row for row in _choose(connection, state, max_rows, now_ms) if row.id not in chosen]
+        spent = [row for row in found if row.receive_count - row.arrived_count >= max_receives]
         for row in spent:
-            assert dead is not None
             marks = Marks(row.id, row.due_ms, row.receive_count, row.tenant, None, row.body is None)
             rows.move(connection, state, dead, marks, now_ms, as_new=False)
         moved += len(spent)
         chosen.update((row.id, row) for row in found if row not in spent)
         if not spent:
             break
-    handed_out = list(chosen.values())[:max_messages]
-    return (rows.hide(connection, state, handed_out, hide_ms, now_ms) if handed_out else []), moved
+    return list(chosen.values())[:max_rows], moved
 
 
 def _choose(connection: Connection, state: QueueState, max_rows: int, now_ms: int) -> list[Row]:
     """The next visible rows, quiet tenants' first when there is a noisy one."""
     noisy = state.noisy() if state.tenants_large and state.settings.fair else None
     if not noisy:
-        return [Row._make(row) for row in connection.execute(_DUE, (state.number, now_ms, max_rows))]
+        return [*map(Row._make, connection.execute(_DUE, (state.number, now_ms, max_rows)))]
     chosen = {row.id: row for row in _of_quiet_tenants(connection, state, noisy, max_rows, now_ms)}
     if len(chosen) < max_rows:
         for found in connection.execute(_DUE, (state.number, now_ms, max_rows)):
