@@ -36,7 +36,7 @@ def encode(message_id: int, receive_count: int, received_ms: int) -> str:
 def decode(receipt: str, queue_number: int) -> Receipt | None:
     """What the receipt says, or None when it is not one of this queue's."""
     try:
-        raw = binascii.a2b_base64(receipt.encode("ascii"), strict_mode=True)
+        raw = binascii.a2b_base64(receipt, strict_mode=True)
         message_id, receive_count, received_ms, checksum = _CHECKED.unpack(raw)
     except (ValueError, struct.error):
         return None
