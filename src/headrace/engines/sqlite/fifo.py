@@ -49,7 +49,7 @@ class _Draft(NamedTuple):
 
     message: Outgoing
     sequence: int
-    message_id: bytes
+    message_id: str
     key: str | None
 
 
@@ -65,7 +65,7 @@ def send(connection: Connection, state: QueueState, messages: Sequence[Outgoing]
     fresh = [draft for draft in drafts if draft.sequence not in firsts]
     if fresh:
         _store(connection, state, fresh, now_ms)
-    return [firsts.get(draft.sequence) or Sent(rows.uuid_text(draft.message_id), draft.sequence) for draft in drafts]
+    return [firsts.get(draft.sequence) or Sent(draft.message_id, draft.sequence) for draft in drafts]
 
 
 def _dedup_key(state: QueueState, message: Outgoing) -> str | None:
@@ -110,7 +110,7 @@ def _deduplicate(connection: Connection, state: QueueState, drafts: Sequence[_Dr
         for draft, memory in zip(some, memories, strict=True):
             first_id, sequence, until_ms = connection.execute(_SEEN, (state.number, draft.key)).fetchone()
             if first_id != draft.message_id and until_ms > now_ms:
-                firsts[draft.sequence] = Sent(rows.uuid_text(first_id), sequence, duplicate=True)
+                firsts[draft.sequence] = Sent(first_id, sequence, duplicate=True)
             elif first_id != draft.message_id:
                 connection.execute(_FORGET, (state.number, draft.key))
                 connection.execute(rows.some_rows(_REMEMBER, 5, 1), memory)

@@ -57,7 +57,7 @@ class Row(NamedTuple):
     arrived_count: int
     first_received_ms: int
     sent_ms: int
-    message_id: bytes
+    message_id: str
     group: str | None
     tenant: str | None
     dedup_id: str | None
@@ -94,15 +94,10 @@ def some_rows(statement: str, columns: int, count: int) -> str:
     return statement.format(", ".join([row] * count))
 
 
-def new_message_id() -> bytes:
-    """A random UUID (version 4, RFC 9562) as 16 bytes."""
+def new_message_id() -> str:
+    """A random UUID (version 4, RFC 9562). Kept as text: made once, handed out often."""
     bits = random.getrandbits(128) & ~(0xF << 76 | 0x3 << 62) | 0x4 << 76 | 0x2 << 62
-    return bits.to_bytes(16, "big")
-
-
-def uuid_text(message_id: bytes) -> str:
-    """The message id as clients see it."""
-    digits = message_id.hex()
+    digits = f"{bits:032x}"
     return f"{digits[:8]}-{digits[8:12]}-{digits[12:16]}-{digits[16:20]}-{digits[20:]}"
 
 
@@ -148,7 +143,7 @@ def received(connection: Connection, row: Row, receipt: str, receive_count: int,
     if header is None or body is None:
         header, body = connection.execute(_SELECT_BODY, (row.id,)).fetchone()
     return Received(
-        uuid_text(row.message_id),
+        row.message_id,
         receipt,
         body,
         header,

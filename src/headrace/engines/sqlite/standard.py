@@ -50,7 +50,7 @@ def send(connection: Connection, state: QueueState, messages: Sequence[Outgoing]
             (identity, number, due_ms, 0, 0, 0, now_ms, message_id, None, message.group, None, None, header, body)
         )
         state.count_row(due_ms, 0, None, 1)
-        sent.append(Sent(rows.uuid_text(message_id), sequence))
+        sent.append(Sent(message_id, sequence))
         sequence += 1
     rows.insert(connection, filled)
     state.next_expiry_ms = min(state.next_expiry_ms, now_ms + state.settings.retention_ms)

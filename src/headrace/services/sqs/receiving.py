@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import partial
 from typing import Any, Final
 
 from headrace.context import Context
@@ -45,23 +44,26 @@ async def receive_message(ctx: Context, params: dict[str, Any]) -> dict[str, Any
     rules.check_receive(max_messages, wait_s, visibility_s or 0)
     system, wanted = _choose(params)
     attempt_id = _attempt(ctx, queue, params)
-    receive = partial(
-        ctx.server.engine.queues.receive,
-        queue.arn,
-        max_messages=max_messages,
-        visibility_timeout_ms=None if visibility_s is None else visibility_s * 1000,
-        attempt_id=attempt_id,
-    )
+    receive = ctx.server.engine.queues.receive
+    hide_ms = None if visibility_s is None else visibility_s * 1000
     received: list[Received] = []
     try:
         try:
-            received = await receive()
+            received = await receive(
+                queue.arn, max_messages=max_messages, visibility_timeout_ms=hide_ms, attempt_id=attempt_id
+            )
         except OverInFlight:
             _refuse_short_poll(wait_s)
         if not received and wait_s:
             # Only a wait is worth a watch for the client's hang-up.
             with ctx.until_hangup():
-                received = await receive(wait_ms=wait_s * 1000)
+                received = await receive(
+                    queue.arn,
+                    max_messages=max_messages,
+                    visibility_timeout_ms=hide_ms,
+                    wait_ms=wait_s * 1000,
+                    attempt_id=attempt_id,
+                )
     except QueueMissing:
         raise rules.no_such_queue() from None
     return {"Messages": [_render(message, system, wanted) for message in received]} if received else {}

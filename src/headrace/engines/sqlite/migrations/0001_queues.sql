@@ -17,7 +17,7 @@ CREATE TABLE messages (
     arrived_count     INTEGER NOT NULL,       -- receives in the queue it was dead-lettered from
     first_received_ms INTEGER NOT NULL,
     sent_ms           INTEGER NOT NULL,
-    message_id        BLOB NOT NULL,
+    message_id        TEXT NOT NULL,
     grp               TEXT,                   -- FIFO message group
     tenant            TEXT,                   -- message group on a standard queue
     dedup_id          TEXT,
@@ -58,7 +58,7 @@ CREATE TABLE dedups (
     number     INTEGER PRIMARY KEY,
     queue      INTEGER NOT NULL,
     key        TEXT NOT NULL,
-    message_id BLOB NOT NULL,
+    message_id TEXT NOT NULL,
     sequence   INTEGER NOT NULL,
     expires_ms INTEGER NOT NULL
 ) STRICT;
