@@ -6,6 +6,7 @@ import argparse
 import json
 import os
 import platform
+import signal
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator
@@ -165,6 +166,7 @@ def main(scenarios: dict[str, Scenario], *, chosen: str = "", servers_measured: 
     parser.add_argument("--messages", type=int, default=Run.messages, help="the large backlog")
     parser.add_argument("--groups", type=int, default=Run.groups, help="message groups of the large FIFO backlog")
     given = parser.parse_args()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit("stopped"))  # as Ctrl-C: the servers started here end too
     load.require_wrk()
     run = Run(given.seconds, given.rounds, given.messages, given.groups)
     names = given.scenario or ([chosen] if chosen else list(scenarios))
