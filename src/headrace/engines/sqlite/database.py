@@ -33,8 +33,8 @@ T = TypeVar("T")
 CACHE_KIB: Final = 16_384
 """Page cache of the writing connection."""
 STATEMENTS_CACHED: Final = 200
-CHECKPOINT_PAGES: Final = 4_096
-"""WAL pages (16 MiB) after which it is moved into the database file."""
+CHECKPOINT_PAGES: Final = 16_384
+"""WAL pages (64 MiB) after which it is moved into the database file."""
 CHECKPOINT_REST_PAGES: Final = 256
 """At most this many pages are moved on the loop's own thread."""
 CHECKPOINT_PASSES: Final = 8
