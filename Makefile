@@ -65,7 +65,7 @@ compat: $(SETUP)  ## Drive a server with the SDKs for Go and Java, and as Terraf
 
 lock: $(SETUP)  ## Pin the newest versions that pyproject.toml allows
 	@$(BIN)/uv pip compile pyproject.toml $(LOCK) --output-file requirements/runtime.txt
-	@$(BIN)/uv pip compile pyproject.toml $(LOCK) --extra testing --group dev --constraint requirements/runtime.txt \
+	@$(BIN)/uv pip compile pyproject.toml $(LOCK) --extra testing --extra nats --group dev --constraint requirements/runtime.txt \
 		--output-file requirements/dev.txt
 	@$(BIN)/uv pip compile $(LOCK) --group docs --constraint requirements/dev.txt --output-file requirements/docs.txt
 	@for name in awscli celery query; do \

@@ -1,4 +1,7 @@
-"""Every AWS action of a served service is an operation, documented, with one row in the README that tells the truth."""
+"""Every AWS action of a served service is an operation, documented, with one row in the README that tells the truth.
+
+The README has a table for each service, under a heading of its own.
+"""
 
 import importlib
 import inspect
@@ -9,7 +12,8 @@ import botocore.session
 import pytest
 from botocore import xform_name
 
-SERVICES = ["sqs"]
+SERVICES = {"sqs": "Amazon SQS"}
+"""Each served service, with the heading its table in the README stands under."""
 
 
 def actions(service: str) -> list[str]:
@@ -23,11 +27,13 @@ def operations(service: str):
     return {xform_name(action): getattr(module, xform_name(action), None) for action in actions(service)}
 
 
-@pytest.fixture(scope="module")
-def rows(root: Path) -> dict[str, tuple[str, str]]:
-    """The README's feature table: action to what works and the notes. An action that stands twice fails here."""
+@pytest.fixture
+def rows(root: Path, service: str) -> dict[str, tuple[str, str]]:
+    """The service's table in the README: action to what works and the notes. An action that stands twice fails here."""
+    sections = re.split(r"^#+ ", (root / "README.md").read_text(), flags=re.MULTILINE)
+    section = next(text for text in sections if text.startswith(f"{SERVICES[service]}\n"))
     rows: dict[str, tuple[str, str]] = {}
-    for line in (root / "README.md").read_text().splitlines():
+    for line in section.splitlines():
         if match := re.fullmatch(r"\| `([A-Z]\w+)` \| (\w+) \|(.*)\|", line):
             assert match[1] not in rows, f"{match[1]} has two rows"
             rows[match[1]] = (match[2], match[3].strip())

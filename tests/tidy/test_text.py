@@ -54,4 +54,4 @@ def test_what_the_package_needs_is_pinned(root: Path):
 
     project = tomllib.loads((root / "pyproject.toml").read_text())["project"]
     pinned = set(re.findall(r"^([a-z0-9.-]+)==", (root / "requirements/runtime.txt").read_text(), re.MULTILINE))
-    assert {re.split(r"[<>=!]", need)[0] for need in project["dependencies"]} <= pinned
+    assert {re.split(r"[\[<>=!]", need)[0] for need in project["dependencies"]} <= pinned
