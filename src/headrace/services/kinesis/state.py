@@ -32,6 +32,7 @@ from headrace.errors import ServiceError
 from headrace.primitives.logs import LogSettings
 from headrace.primitives.metadata import Change, Conflict, Write
 from headrace.services.kinesis import limits, records, rules, topology, transitions
+from headrace.services.kinesis.queue_state import StreamQueues
 from headrace.services.kinesis.records import ShardRecord, Status, StreamRecord
 from headrace.services.kinesis.throughput import Bucket
 from headrace.services.kinesis.workers import Alarms
@@ -39,6 +40,7 @@ from headrace.services.kinesis.workers import Alarms
 log = structlog.get_logger()
 
 _STREAM_KEY_PARTS = 5
+_READY = (Status.ACTIVE, Status.UPDATING)
 
 
 class Shard:
@@ -92,6 +94,7 @@ class Stream:
     __slots__ = (
         "__weakref__",
         "_starts",
+        "_turn",
         "account",
         "arn",
         "due_ms",
@@ -119,6 +122,7 @@ class Stream:
         self.open_shards: list[Shard] = []
         """Those that take records, by hash key."""
         self._starts: list[bytes] = []
+        self._turn = 0
         self.take(record, revision)
 
     def take(self, record: StreamRecord, revision: int) -> None:
@@ -147,6 +151,11 @@ class Stream:
     def route(self, hash_key: bytes) -> Shard:
         """The open shard whose range a hash key (16 bytes) lies in."""
         return self.open_shards[bisect.bisect_right(self._starts, hash_key) - 1]
+
+    def next_hash(self) -> bytes:
+        """A hash key in the open shard whose turn it is, for streams that spread their records by themselves."""
+        self._turn = (self._turn + 1) % len(self.open_shards)
+        return self._starts[self._turn]
 
     def shard(self, shard_id: str) -> Shard:
         """The shard of a ShardId. Raises ResourceNotFoundException."""
@@ -178,15 +187,18 @@ class State:
         self._settling: dict[str, asyncio.Task[None]] = {}
         self._alarms = Alarms(server, self._settle_due)
         self._unwatch: list[Callable[[], None]] = []
+        self.stream_queues = StreamQueues(self)
 
     async def start(self) -> None:
         """Follow what changes in metadata, and see to what is due."""
         watch = self.server.engine.metadata.watch
         self._unwatch = [watch("kinesis/", self._changed), watch(records.DUE_PREFIX, self._alarms.changed)]
         await self._alarms.start()
+        await self.stream_queues.start()
 
     async def close(self) -> None:
         """Stop the background work and forget everything."""
+        await self.stream_queues.close()
         for unwatch in self._unwatch:
             unwatch()
         await self._alarms.close()
@@ -214,6 +226,14 @@ class State:
         if stream.due_ms <= self.server.clock.now_ms():
             await self.settle(stream)
         if stream.gone:
+            raise rules.no_such_stream(stream.name, stream.account)
+        return stream
+
+    async def ready(self, ctx: Context, params: dict[str, Any]) -> Stream:
+        """As `find`, for a stream that takes and gives records: one that is not yet, or no longer, is not found."""
+        stream = await self.find(ctx, params)
+        record = stream.record
+        if record.status not in _READY and self.server.clock.now_ms() < record.until_ms:
             raise rules.no_such_stream(stream.name, stream.account)
         return stream
 
