@@ -15,6 +15,8 @@ from headrace.clock import Clock, SystemClock, VirtualClock
 from headrace.context import Invoke, Quotas, Server
 from headrace.engines.sqlite.engine import SqliteEngine
 from headrace.primitives.engine import Engine
+from headrace.services.kinesis import operations as kinesis_operations
+from headrace.services.kinesis.state import State as KinesisState
 from headrace.services.sqs import operations as sqs_operations
 from headrace.services.sqs.state import State as SqsState
 from headrace.settings import Settings
@@ -25,10 +27,10 @@ from headrace.wire.server import Listener, serve
 
 log = structlog.get_logger()
 
-OPERATIONS: Final[Mapping[str, ModuleType]] = {"sqs": sqs_operations}
+OPERATIONS: Final[Mapping[str, ModuleType]] = {"sqs": sqs_operations, "kinesis": kinesis_operations}
 """Each service's operations, under the name its requests are signed for."""
 
-STATES: Final[Mapping[str, Callable[[Server], Any]]] = {"sqs": SqsState}
+STATES: Final[Mapping[str, Callable[[Server], Any]]] = {"sqs": SqsState, "kinesis": KinesisState}
 """What builds each service's state."""
 
 

@@ -19,7 +19,7 @@ MODE_CHANGES_PER_DAY: Final = 2
 """AWS: a stream's capacity mode is changed twice in 24 hours."""
 
 KEY_CHANGES_PER_DAY: Final = 25
-"""AWS: encryption is started, and stopped, 25 times in a rolling 24 hours."""
+"""AWS: encryption is started 25 times in a rolling 24 hours, and stopped as often."""
 
 DAY_MS: Final = 86_400_000
 

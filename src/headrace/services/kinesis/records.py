@@ -53,7 +53,8 @@ class StreamRecord(msgspec.Struct, frozen=True, kw_only=True, tag_field="v", tag
 
     `status` holds until `until_ms`, from when on the stream is ACTIVE (or gone); then what `plan` says is done.
     `scalings_ms` and `mode_changes_ms` are the moments of the day's UpdateShardCount and UpdateStreamMode calls,
-    `key_changes_ms` those of StartStreamEncryption and StopStreamEncryption. `strategy` "" is USER_PARTITION_KEY.
+    `key_changes_ms` those of StartStreamEncryption. `strategy` "" is USER_PARTITION_KEY. `cool_at_ms` is when a
+    stream in on-demand mode may have more shards than it needs, 0 for never.
     """
 
     name: str
@@ -74,6 +75,7 @@ class StreamRecord(msgspec.Struct, frozen=True, kw_only=True, tag_field="v", tag
     scalings_ms: list[int] = []
     mode_changes_ms: list[int] = []
     key_changes_ms: list[int] = []
+    cool_at_ms: int = 0
 
 
 class TagsRecord(msgspec.Struct, frozen=True, kw_only=True, tag_field="v", tag=1):

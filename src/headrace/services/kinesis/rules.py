@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import binascii
 import enum
 import hashlib
 import re
-from typing import Final, NamedTuple
+from base64 import b64decode, urlsafe_b64encode
+from collections.abc import Callable
+from typing import Any, Final, NamedTuple, TypeVar
+
+import msgspec
 
 from headrace.errors import ServiceError
 
@@ -44,12 +49,25 @@ def no_such_stream(name: str, account: str) -> ServiceError:
 
 def no_such_shard(shard_id: str, name: str, account: str) -> ServiceError:
     """What AWS answers when the stream has no such shard, or has it no longer."""
-    return not_found(f"Could not find shard {shard_id} in stream {name} under account {account}.")
+    return not_found(f"Shard {shard_id} in stream {name} under account {account} does not exist")
 
 
 def throughput_exceeded(message: str) -> ServiceError:
     """AWS's ProvisionedThroughputExceededException."""
     return ServiceError("ProvisionedThroughputExceededException", message)
+
+
+def dry_run() -> ServiceError:
+    """AWS's DryRunOperationException: the call would have succeeded."""
+    return ServiceError("DryRunOperationException", "The request would have succeeded, but the DryRun flag is set.")
+
+
+def violation(path: str, value: object, constraint: str) -> ServiceError:
+    """ValidationException in the words AWS has for one parameter that does not meet its constraint."""
+    shown = "null" if value is None else f"'{value}'"
+    return validation(
+        f"1 validation error detected: Value {shown} at '{path}' failed to satisfy constraint: {constraint}"
+    )
 
 
 # ARNs
@@ -202,3 +220,42 @@ def parse_sequence_number(text: str) -> SequenceNumber | None:
     if kind > Kind.END or number != sequence_base(epoch_s, shard) + (place << SEQUENCE_SHIFT) + (kind << _KIND_SHIFT):
         return None
     return SequenceNumber(epoch_s, shard, place, Kind(kind))
+
+
+# Tokens. A check keeps what was never given out from being taken for a token.
+
+T = TypeVar("T")
+
+_CHECK_BYTES: Final = 4
+_encode_token: Final = msgspec.msgpack.Encoder().encode
+
+
+def encode_opaque(value: Any, head: bytes = b"") -> str:
+    """A value as text that callers hand back; `head` is what it is to begin with."""
+    body = _encode_token(value)
+    return urlsafe_b64encode(head + binascii.crc32(body).to_bytes(_CHECK_BYTES) + body).decode()
+
+
+def decode_opaque(text: str, decode: Callable[[bytes], T], what: str = "NextToken", head: bytes = b"") -> T:
+    """The value that a text stands for. Raises InvalidArgumentException, which names `what`, for any other text."""
+    try:
+        raw = b64decode(text, b"-_", validate=True)
+        body = raw[len(head) + _CHECK_BYTES :]
+        if raw[: -len(body)] == head + binascii.crc32(body).to_bytes(_CHECK_BYTES):
+            return decode(body)
+    except (ValueError, msgspec.MsgspecError):
+        pass
+    raise invalid_argument(f"Invalid {what}.")
+
+
+_decode_name: Final = msgspec.msgpack.Decoder(str).decode
+
+
+def encode_token(last: str) -> str:
+    """The NextToken that continues after the name `last`."""
+    return encode_opaque(last)
+
+
+def decode_token(token: str) -> str:
+    """The name that a NextToken continues after. Raises InvalidArgumentException."""
+    return decode_opaque(token, _decode_name)

@@ -34,6 +34,7 @@ from headrace.primitives.metadata import Change, Conflict, Write
 from headrace.services.kinesis import limits, records, rules, topology, transitions
 from headrace.services.kinesis.queue_state import StreamQueues
 from headrace.services.kinesis.records import ShardRecord, Status, StreamRecord
+from headrace.services.kinesis.scaling import Scaler
 from headrace.services.kinesis.throughput import Bucket
 from headrace.services.kinesis.workers import Alarms
 
@@ -185,6 +186,7 @@ class State:
         self._changes = 0
         """How often the watch has told of a stream."""
         self._settling: dict[str, asyncio.Task[None]] = {}
+        self.scaler = Scaler(self)
         self._alarms = Alarms(server, self._settle_due)
         self._unwatch: list[Callable[[], None]] = []
         self.stream_queues = StreamQueues(self)
@@ -202,6 +204,7 @@ class State:
         for unwatch in self._unwatch:
             unwatch()
         await self._alarms.close()
+        await self.scaler.close()
         for task in list(self._settling.values()):
             task.cancel()
         await asyncio.gather(*self._settling.values(), return_exceptions=True)

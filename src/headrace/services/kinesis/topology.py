@@ -47,6 +47,11 @@ def open_shards(record: StreamRecord) -> list[ShardRecord]:
 # Plans
 
 
+def can_split(shard: ShardRecord) -> bool:
+    """Whether a shard has hash keys enough for two."""
+    return shard.first_hash < shard.last_hash
+
+
 def halves(shard: ShardRecord) -> bytes:
     """The hash key at which the upper half of a shard begins."""
     first, last = int.from_bytes(shard.first_hash), int.from_bytes(shard.last_hash)
@@ -177,6 +182,8 @@ def due_ms(record: StreamRecord) -> int:
     if record.status is Status.DELETING:
         return record.until_ms
     due = record.until_ms if record.plan is not None else NEVER_MS
+    if record.on_demand and record.cool_at_ms:
+        due = min(due, max(record.cool_at_ms, record.until_ms))
     for shard in record.shards:
         if shard.closed_at_ms:
             due = min(due, shard.closed_at_ms if shard.ending < 0 else expires_ms(record, shard))

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from headrace.errors import ServiceError
 from headrace.primitives.logs import Appending
 from headrace.primitives.metadata import Conflict, Write
-from headrace.services.kinesis import limits, records, topology
+from headrace.services.kinesis import limits, records, scaling, topology
 from headrace.services.kinesis.records import Status
 
 if TYPE_CHECKING:
@@ -37,6 +37,9 @@ async def finish(state: State, stream: Stream) -> None:
         for number in expired:
             await state.server.engine.logs.drop(stream.shards[number].log)
         await state.revise(stream, lambda old: topology.without(old, topology.expired(old, now_ms)))
+    record = stream.record
+    if record.on_demand and record.cool_at_ms and now_ms >= max(record.cool_at_ms, record.until_ms):
+        await scaling.cool(state, stream)
 
 
 async def _seal(state: State, stream: Stream, shard: Shard) -> int:
