@@ -1,21 +1,19 @@
 """Receipt handles: what a receiver shows to acknowledge a record, change its visibility or restore it. Pure.
 
 A handle names the queue, the record, and where the record was at the time: in the queue, in its last receive before it
-becomes a dead letter, or among the dead letters. A checksum tells a handle from a typing error.
+becomes a dead letter, or among the dead letters.
 """
 
 from __future__ import annotations
 
-import base64
 import enum
-import zlib
 from typing import Final
 
 import msgspec
 
+from headrace.errors import ServiceError
+from headrace.services.kinesis import rules
 from headrace.services.kinesis.queue_records import Pointer
-
-_CHECKSUM_BYTES: Final = 4
 
 
 class Kind(enum.StrEnum):
@@ -42,24 +40,18 @@ class Receipt(msgspec.Struct, frozen=True, array_like=True, tag=1):
         return Pointer(self.shard, self.sequence)
 
 
-_encoder: Final = msgspec.msgpack.Encoder()
-_decoder: Final = msgspec.msgpack.Decoder(Receipt)
+_decode: Final = msgspec.msgpack.Decoder(Receipt).decode
 
 
 def write(receipt: Receipt) -> str:
     """The receipt as a handle. AWS: up to 1,024 characters."""
-    packed = _encoder.encode(receipt)
-    return base64.urlsafe_b64encode(packed + zlib.crc32(packed).to_bytes(_CHECKSUM_BYTES, "big")).decode()
+    return rules.encode_opaque(receipt)
 
 
 def read(handle: str, queue_id: str) -> Receipt | None:
     """What the handle says, or None when it is not one of this queue's."""
     try:
-        raw = base64.b64decode(handle, b"-_", validate=True)
-        packed, checksum = raw[:-_CHECKSUM_BYTES], raw[-_CHECKSUM_BYTES:]
-        if zlib.crc32(packed).to_bytes(_CHECKSUM_BYTES, "big") != checksum:
-            return None
-        receipt = _decoder.decode(packed)
-    except ValueError:  # binascii's and msgspec's errors are ValueErrors
+        receipt = rules.decode_opaque(handle, _decode, "ReceiptHandle")
+    except ServiceError:
         return None
     return receipt if receipt.queue_id == queue_id else None

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import re
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
@@ -14,6 +13,8 @@ from headrace.services.kinesis import queue_limits as limits
 from headrace.services.kinesis.queue_records import Attributes, QueueRecord
 from headrace.services.kinesis.rules import (
     arn_of,
+    decode_opaque,
+    encode_opaque,
     invalid_argument,
     not_found,
     parse_resource_arn,
@@ -206,23 +207,29 @@ def matches(record: QueueRecord, region: str, account: str, filters: Sequence[Ma
 # Pages
 
 
+class Place(msgspec.Struct, frozen=True, array_like=True, tag=1):
+    """What a NextToken of ListQueues stands for: after which queue to go on, and when it was given out."""
+
+    after: str
+    issued_ms: int
+
+
+_decode_place: Final = msgspec.msgpack.Decoder(Place).decode
+
+
 def write_token(last_name: str, now_ms: int) -> str:
     """The NextToken that continues after a queue."""
-    return base64.urlsafe_b64encode(f"{now_ms}/{last_name}".encode()).decode()
+    return encode_opaque(Place(last_name, now_ms))
 
 
 def read_token(token: str | None, now_ms: int) -> str:
     """The name that a NextToken continues after. Raises InvalidArgumentException and ExpiredNextTokenException."""
     if token is None:
         return ""
-    try:
-        made_at, _, name = base64.b64decode(token, b"-_", validate=True).decode().partition("/")
-        made_at_ms = int(made_at)
-    except ValueError as error:
-        raise invalid_argument("NextToken is not one that ListQueues gave.") from error
-    if now_ms > made_at_ms + limits.TOKEN_LIFE_MS:
+    place = decode_opaque(token, _decode_place)
+    if now_ms > place.issued_ms + limits.TOKEN_LIFE_MS:
         raise ServiceError("ExpiredNextTokenException", "NextToken has expired; begin again without one.")
-    return name
+    return place.after
 
 
 # Entries
