@@ -1,4 +1,4 @@
-"""What a server has from its start: a YAML file that names queues, made through the server's own pipeline.
+"""What a server has from its start: a YAML file that names queues and streams, made through its own pipeline.
 
     region: eu-west-1             # us-east-1 unless given
     account: "123456789012"       # 000000000000 unless given
@@ -8,6 +8,7 @@
         tags: {team: shop}
         dead_letter: {queue: orders-failed, max_receives: 5}
       orders-failed:
+    streams: …                    # see `stream_resources`
 
 Reading checks the whole file and names the line that is wrong; making is idempotent, so that a server can be started
 with the same file, or a changed one, as often as one likes.
@@ -27,6 +28,7 @@ import yaml
 from headrace.context import Invoke, Principal
 from headrace.errors import ServiceError
 from headrace.settings import SettingsError
+from headrace.stream_resources import StreamSpec, create_streams, read_stream
 
 DEFAULT_ACCOUNT: Final = "000000000000"
 DEFAULT_REGION: Final = "us-east-1"
@@ -72,6 +74,7 @@ class Resources(msgspec.Struct, frozen=True):
     account: str
     region: str
     queues: list[QueueSpec]
+    streams: list[StreamSpec]
 
 
 def read_resources(path: str) -> Resources:
@@ -82,13 +85,15 @@ def read_resources(path: str) -> Resources:
         raise ResourcesError(f"{path}: {error.strerror}") from error
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise _unreadable(path, error) from error
-    reader = _Reader(path)
-    top = reader.section(root, "file", known=("account", "queues", "region"))
+    reader = Reader(path)
+    top = reader.section(root, "file", known=("account", "queues", "region", "streams"))
     account = reader.text(top.get("account"), DEFAULT_ACCOUNT)
     if not re.fullmatch(r"\d{12}", account):
         raise reader.place(top["account"]).error(f"account must be 12 digits in quotes, not {account}")
     queues = [reader.queue(name, node) for name, node in reader.items(top.get("queues"), "queues")]
-    return Resources(account=account, region=reader.text(top.get("region"), DEFAULT_REGION), queues=queues)
+    streams = [read_stream(reader, name, node) for name, node in reader.items(top.get("streams"), "streams")]
+    region = reader.text(top.get("region"), DEFAULT_REGION)
+    return Resources(account=account, region=region, queues=queues, streams=streams)
 
 
 def _unreadable(path: str, error: Exception) -> ResourcesError:
@@ -97,13 +102,14 @@ def _unreadable(path: str, error: Exception) -> ResourcesError:
     return Place(path, mark.line + 1 if mark else 1).error(f"not valid YAML: {problem}")
 
 
-class _Reader:
+class Reader:
     """Turns the nodes of one file into specs; nodes, unlike plain values, know their lines."""
 
     def __init__(self, path: str) -> None:
         self.path = path
 
     def place(self, node: yaml.Node) -> Place:
+        """Where a node stands."""
         return Place(self.path, node.start_mark.line + 1)
 
     def items(self, node: yaml.Node | None, what: str) -> Iterator[tuple[yaml.ScalarNode, yaml.Node]]:
@@ -179,24 +185,25 @@ async def create_resources(resources: Resources, invoke: Invoke) -> None:
 
     Raises ResourcesError that names the line whose value the service refused.
     """
-    call = _caller(resources, invoke)
+    call = _caller(resources, invoke, "sqs")
     urls = {queue.name: await _create_queue(queue, call) for queue in resources.queues}
     for queue in resources.queues:
         if queue.dead_letter is not None:
             await _aim_dead_letters(resources, queue.dead_letter, urls[queue.name], call)
+    await create_streams(resources.streams, _caller(resources, invoke, "kinesis"))
 
 
 Call = Callable[[Place, str, dict[str, Any]], Awaitable[dict[str, Any]]]
 
 
-def _caller(resources: Resources, invoke: Invoke) -> Call:
-    """Calls SQS as the root of the file's account; an error names the place in the file that the call is for."""
+def _caller(resources: Resources, invoke: Invoke, service: str) -> Call:
+    """Calls a service as the root of the file's account; an error names the place in the file that the call is for."""
     account = resources.account
     root = Principal(account=account, access_key_id="", user_id=account, arn=f"arn:aws:iam::{account}:root")
 
     async def call(place: Place, operation: str, params: dict[str, Any]) -> dict[str, Any]:
         try:
-            return await invoke("sqs", operation, params, principal=root, region=resources.region)
+            return await invoke(service, operation, params, principal=root, region=resources.region)
         except ServiceError as error:
             raise place.error(f"{operation}: {error.message}") from error
 

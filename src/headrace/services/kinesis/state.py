@@ -345,12 +345,20 @@ class State:
         task = self._settling.get(stream.key)
         if task is None:
             task = self._settling[stream.key] = asyncio.create_task(transitions.finish(self, stream))
-            task.add_done_callback(lambda _: self._settling.pop(stream.key, None))
+            task.add_done_callback(lambda done: self._settled(stream.key, done))
         await asyncio.shield(task)
+
+    def _settled(self, key: str, task: asyncio.Task[None]) -> None:
+        self._settling.pop(key, None)
+        if not task.cancelled():
+            task.exception()  # whoever waits has it raised; when nobody does any more, it needs no telling
 
     async def _settle_due(self, region: str, account: str, name: str) -> None:
         """An alarm has rung for this stream."""
-        await self.get(region, account, name)
+        if await self.load(region, account, name) is None:
+            await self.server.engine.metadata.delete(records.due_key(region, account, name))
+        else:
+            await self.get(region, account, name)
 
     def _changed(self, change: Change) -> None:
         """A record changed, here or in another process."""

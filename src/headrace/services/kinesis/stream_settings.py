@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 from typing import Any, Final
 
@@ -81,8 +82,8 @@ async def _retain(
         return msgspec.structs.replace(old, retention_h=hours)
 
     await update(ctx, stream, change)
-    for shard in list(stream.shards.values()):
-        await state.open(stream, shard)
+    # Records that nobody reads are to go, or to stay, too.
+    await asyncio.gather(*[state.open(stream, shard) for shard in stream.shards.values()])
     return {}
 
 

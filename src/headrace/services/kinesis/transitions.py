@@ -34,8 +34,8 @@ async def finish(state: State, stream: Stream) -> None:
         known = dict(zip(closing, endings, strict=True))
         await state.revise(stream, lambda old: topology.ended(old, known))
     if expired := topology.expired(stream.record, now_ms):
-        for number in expired:
-            await state.server.engine.logs.drop(stream.shards[number].log)
+        drop = state.server.engine.logs.drop
+        await asyncio.gather(*[drop(stream.shards[number].log) for number in expired])
         await state.revise(stream, lambda old: topology.without(old, topology.expired(old, now_ms)))
     record = stream.record
     if record.on_demand and record.cool_at_ms and now_ms >= max(record.cool_at_ms, record.until_ms):
@@ -59,8 +59,8 @@ async def _delete(state: State, stream: Stream) -> None:
     """Remove a stream with all that belongs to it. The record goes last: until then all of this can be done again."""
     region, account, name = stream.region, stream.account, stream.name
     metadata, logs = state.server.engine.metadata, state.server.engine.logs
-    for shard in list(stream.shards.values()):
-        await logs.drop(shard.log)
+    held = [shard.log for shard in stream.shards.values()]
+    await asyncio.gather(*[logs.drop(log) for log in held])
     resource = f"stream/{name}"
     for prefix in (
         records.consumer_key(region, account, name, ""),
@@ -82,6 +82,5 @@ async def _delete(state: State, stream: Stream) -> None:
     except Conflict:
         if not stream.gone and await metadata.get(stream.key) is not None:
             raise ServiceError("ServiceUnavailable", "The stream is being changed; try again.", status=503) from None
-    for shard in list(stream.shards.values()):
-        # Once more, should a call in between have opened it again; from here on nothing can.
-        await logs.drop(shard.log)
+    # Once more, should a call in between have opened one again; from here on nothing can.
+    await asyncio.gather(*[logs.drop(log) for log in held])
