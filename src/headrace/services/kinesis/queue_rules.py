@@ -184,7 +184,7 @@ def summarise(record: QueueRecord, region: str, account: str, now_ms: int) -> di
         "Streams": [
             {
                 "StreamARN": stream_arn(region, account, record.stream_name),
-                "StreamCreationTimestamp": record.stream_created_at_ms / 1000,
+                "StreamCreationTimestamp": float(record.stream_created_at_ms // 1000),
             }
         ],
     }

@@ -10,7 +10,7 @@ from headrace.errors import ServiceError
 from headrace.primitives.metadata import Conflict, Write
 from headrace.primitives.queues import Outcome, Outgoing, QueueMissing
 from headrace.services.kinesis import queue_limits as limits
-from headrace.services.kinesis import queue_receipts, queue_records, queue_rules, rules
+from headrace.services.kinesis import queue_receipts, queue_records, queue_rules
 from headrace.services.kinesis.queue_receipts import Kind, Receipt
 from headrace.services.kinesis.queue_records import Due, Header, LastReceive
 from headrace.services.kinesis.queue_state import StreamQueue
@@ -61,9 +61,7 @@ async def restore_dead_letter_queue_records(ctx: Context, params: dict[str, Any]
 async def _settle(ctx: Context, params: dict[str, Any], kinds: tuple[Kind, ...], settle: Settle) -> dict[str, Any]:
     """Read the handles, settle those that are of these kinds, and say what became of each."""
     queue = await ctx.state.stream_queues.find_open(params["QueueARN"])
-    entries: Entries = params.get("Entries") or []
-    if not entries:
-        raise rules.invalid_argument("Entries must have between 1 and 10 entries.")
+    entries: Entries = params["Entries"]
     receipts = [queue_receipts.read(entry["ReceiptHandle"], queue.record.id) for entry in entries]
     good = [
         (receipt, entry) for receipt, entry in zip(receipts, entries, strict=True) if receipt and receipt.kind in kinds

@@ -162,6 +162,7 @@ async def describe_stream_summary(ctx: Context, params: dict[str, Any]) -> dict[
     summary["StreamId"] = record.stream_id
     summary["OpenShardCount"] = len(stream.open_shards)
     summary["ConsumerCount"] = len(await ctx.server.engine.metadata.list(consumers, max_entries=limits.LIST_PAGE))
+    summary["QueueCount"] = await state.stream_queues.count(stream.region, stream.account, stream.name)
     summary["MaxRecordSizeInKiB"] = record.max_record_kib
     if record.on_demand:
         summary["RecordDistributionStrategy"] = record.strategy or "USER_PARTITION_KEY"

@@ -173,7 +173,7 @@ def test_a_summary():
         "QueueARN": "arn:aws:kinesis:us-east-1:000000000000:queue/0af1",
         "QueueStatus": "CREATING",
         "QueueCreationTimestamp": 1_700_000_000.5,
-        "Streams": [{"StreamARN": STREAM, "StreamCreationTimestamp": 1_699_999_995.377}],
+        "Streams": [{"StreamARN": STREAM, "StreamCreationTimestamp": 1_699_999_995.0}],
     }
 
 
