@@ -42,18 +42,20 @@ async def update_stream_mode(ctx: Context, params: dict[str, Any]) -> dict[str, 
                 f"The mode of stream {stream.name} was changed {limits.MODE_CHANGES_PER_DAY} times in the last 24 "
                 "hours, which is the limit."
             )
+        shards = len(topology.open_shards(old))
         return msgspec.structs.replace(
             old,
             on_demand=on_demand,
             warm_mib=warm_mib,
             strategy="",
             mode_changes_ms=[*changes, now_ms],
-            cool_at_ms=now_ms,
+            cool_at_ms=scaling.cool_at_ms(scaling.half_used(shards, now_ms), warm_mib, shards, now_ms),
             plan=_warm_plan(old, warm_mib),
         )
 
     if on_demand and not stream.record.on_demand:
-        await scaling.begin(state, stream)
+        key = records.usage_key(stream.region, stream.account, stream.name)
+        await ctx.server.engine.metadata.put(key, records.encode(scaling.half_used(len(stream.open_shards), now_ms)))
     await update(ctx, stream, change)
     return {}
 

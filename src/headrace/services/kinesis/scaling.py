@@ -209,13 +209,10 @@ async def cool(state: State, stream: Stream) -> None:
     await scale(state, stream, usage, loads)
 
 
-async def begin(state: State, stream: Stream) -> None:
-    """A stream has come into on-demand mode: it counts as if half of its capacity had been used.
+def half_used(shards: int, now_ms: int) -> UsageRecord:
+    """The usage of a stream that comes into on-demand mode with so many shards: as if half of them had been needed.
 
     AWS: it keeps the shards it has, so that it takes what it took before.
     """
-    shards = len(stream.open_shards)
-    today = state.server.clock.now_ms() // limits.DAY_MS
     half = (shards * limits.SHARD_BYTES_IN_PER_S // 2, shards * limits.SHARD_RECORDS_IN_PER_S // 2)
-    key = records.usage_key(stream.region, stream.account, stream.name)
-    await state.server.engine.metadata.put(key, records.encode(UsageRecord(days={today: half})))
+    return UsageRecord(days={now_ms // limits.DAY_MS: half})

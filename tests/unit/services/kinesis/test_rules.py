@@ -21,7 +21,6 @@ KINDS = st.sampled_from([Kind.RECORD, Kind.POSITION])
 def test_a_sequence_number_says_what_it_was_made_of(epoch_s, shard, sequence, kind):
     text = rules.sequence_number(epoch_s, shard, sequence, kind)
     assert len(text) == 56
-    assert text.startswith(("49", "5"))
     assert rules.parse_sequence_number(text) == SequenceNumber(epoch_s, shard, sequence, kind)
 
 
