@@ -41,6 +41,7 @@ class Feeder:
         self._holder = holder
         self._wake = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
+        self._storing: asyncio.Task[int] | None = None
         self._active_until_ms = 0
         self._draining = False
         self._lease: Lease | None = None
@@ -76,12 +77,14 @@ class Feeder:
         self._wake.set()
 
     async def close(self) -> None:
-        """Stop feeding."""
+        """Stop feeding, once the slice that is being stored is."""
         if self._task is not None:
             self._task.cancel()
             with contextlib.suppress(asyncio.CancelledError):
                 await self._task
             self._task = None
+        if self._storing is not None:
+            await asyncio.gather(self._storing, return_exceptions=True)
 
     async def _run(self) -> None:
         """Step while the queue is used."""
@@ -203,7 +206,6 @@ class Feeder:
         self, stream: Stream, shard: Shard, fed: dict[int, tuple[int, int]], max_pointers: int
     ) -> tuple[int, bool]:
         """Feed a shard's next records; how many, and whether there are no more for now."""
-        engine = self._server.engine
         done, revision = fed.get(shard.number, _NEVER_FED)
         span = await self._span(stream, shard)
         if span is None:
@@ -213,19 +215,25 @@ class Feeder:
         first = max(done + 1, oldest)
         last = min(newest, first + max_pointers - 1)
         if first <= last:
-            bodies = [write_pointer(Pointer(shard.number, sequence)) for sequence in range(first, last + 1)]
-            await engine.queues.send(self._queue.arn, [Outgoing(body=body, header=FRESH) for body in bodies])
-            key = queue_records.fed_key(self._queue.record.id, shard.number)
+            self._storing = asyncio.create_task(self._store(shard.number, first, last, revision))
             try:
-                revision = await engine.metadata.put(key, str(last).encode(), expected=revision)
+                # Not to be cancelled between the two things it does: that would feed the slice again.
+                fed[shard.number] = (last, await asyncio.shield(self._storing))
             except Conflict:
                 self._forget()  # another process has fed meanwhile: some records will come twice
                 self._wake.set()
                 return last - first + 1, True
-            fed[shard.number] = (last, revision)
         if last >= newest:
             self._wait_for(shard, max(done, newest))
         return max(0, last - first + 1), last >= newest
+
+    async def _store(self, shard: int, first: int, last: int, revision: int) -> int:
+        """Store pointers, then how far the shard was fed; the revision that says so. Raises Conflict, QueueMissing."""
+        engine = self._server.engine
+        bodies = [write_pointer(Pointer(shard, sequence)) for sequence in range(first, last + 1)]
+        await engine.queues.send(self._queue.arn, [Outgoing(body=body, header=FRESH) for body in bodies])
+        key = queue_records.fed_key(self._queue.record.id, shard)
+        return await engine.metadata.put(key, str(last).encode(), expected=revision)
 
     async def _span(self, stream: Stream, shard: Shard) -> tuple[int, int] | None:
         """The sequences of the first and the last record a shard has now; None when it is gone."""
