@@ -102,7 +102,7 @@ class Feeder:
                     next_ms = clock.now_ms() + limits.FEED_LOOK_AGAIN_MS
                 if next_ms is None:
                     await self._let_go()
-                    if self._draining or self._queue.gone or clock.now_ms() >= self._active_until_ms:
+                    if self._is_over(clock.now_ms()):
                         return
                     continue  # somebody came while the lease was given back
                 await self._pause(next_ms)
@@ -119,17 +119,21 @@ class Feeder:
         finally:
             timer.cancel()
 
+    def _is_over(self, now_ms: int) -> bool:
+        """Whether there is no more need to feed."""
+        queue = self._queue
+        is_deleted = queue.gone or queue.record.phase == queue_rules.DELETING
+        return is_deleted or self._draining or now_ms >= self._active_until_ms
+
     async def _step(self, now_ms: int) -> int | None:
         """Feed what there is room for; when to look again at the latest, or None when there is no more need to feed."""
         queue, record = self._queue, self._queue.record
-        if queue.gone or self._draining or record.phase == queue_rules.DELETING or now_ms >= self._active_until_ms:
+        if self._is_over(now_ms):
             return None
         if queue_rules.status(record, now_ms) == queue_rules.CREATING:
             return record.phase_ends_ms
         stream = await self._state.get(queue.region, queue.account, record.stream_name)
-        if stream is None:
-            return None
-        if not await self._hold(now_ms):
+        if stream is None or not await self._hold(now_ms):
             self._forget()
             return now_ms + limits.FEED_LOOK_AGAIN_MS
         fed = self._fed = await self._load(stream) if self._fed is None else self._fed
