@@ -25,14 +25,14 @@ class Kind(enum.StrEnum):
 
 
 class Receipt(msgspec.Struct, frozen=True, array_like=True, tag=1):
-    """What a handle says. `claim` is the engine's own receipt, "" for a last receive, which the engine has not."""
+    """What a handle says. `claim` is the engine's own receipt."""
 
     queue_id: str
     kind: Kind
     shard: int
     sequence: int
     first_received_ms: int
-    claim: str = ""
+    claim: str
 
     @property
     def pointer(self) -> Pointer:

@@ -205,7 +205,7 @@ async def _note_last(ctx: Context, queue: StreamQueue, last: Sequence[Delivery],
     due_ms = ctx.server.clock.now_ms() + hide_ms
     writes = []
     for each in last:
-        note = LastReceive(due_ms, each.receives, each.first_received_ms)
+        note = LastReceive(due_ms, each.receives, each.first_received_ms, each.claim)
         due = Due(due_ms, queue.region, queue.account, queue.record.id, each.pointer)
         writes.append(Write(queue_records.last_key(queue.record.id, each.pointer), queue_records.encode(note)))
         writes.append(Write(queue_records.due_key(due), b""))
@@ -215,8 +215,9 @@ async def _note_last(ctx: Context, queue: StreamQueue, last: Sequence[Delivery],
 def _render(queue: StreamQueue, found: Found, delivery: Delivery, kind: Kind) -> dict[str, Any]:
     pointer, record = delivery.pointer, found.record
     partition_key, _ = records.decode_key(record.key)
-    claim = "" if kind is Kind.LAST else delivery.claim
-    receipt = Receipt(queue.record.id, kind, pointer.shard, pointer.sequence, delivery.first_received_ms, claim)
+    receipt = Receipt(
+        queue.record.id, kind, pointer.shard, pointer.sequence, delivery.first_received_ms, delivery.claim
+    )
     rendered = {
         "ReceiptHandle": queue_receipts.write(receipt),
         "RecordId": record_id(found.shard, pointer.sequence),

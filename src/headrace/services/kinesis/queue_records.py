@@ -50,11 +50,15 @@ class Header(msgspec.Struct, frozen=True, array_like=True, tag=1):
 
 
 class LastReceive(msgspec.Struct, frozen=True, array_like=True, tag=1):
-    """A record that is in flight for the last time before it is a dead letter, until `due_ms`."""
+    """A record that is in flight for the last time before it is a dead letter, until `due_ms`.
+
+    `claim` is the engine's receipt for that receive: whose handle does not have it was given for another one.
+    """
 
     due_ms: int
     receives: int
     first_received_ms: int
+    claim: str
 
 
 class Pointer(NamedTuple):

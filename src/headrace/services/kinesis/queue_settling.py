@@ -146,14 +146,14 @@ async def _change_last(ctx: Context, queue: StreamQueue, receipt: Receipt, due_m
     key = queue_records.last_key(queue.record.id, receipt.pointer)
     for _ in range(limits.CONFLICT_RETRIES):
         entry = await metadata.get(key)
-        if entry is None:
+        old = None if entry is None else queue_records.decode_last(entry.value)
+        if entry is None or old is None or old.claim != receipt.claim:
             return queue_rules.not_in_queue()
-        old = queue_records.decode_last(entry.value)
         writes = [Write(_due_key(queue, receipt, old.due_ms), None)]
         if due_ms is None:
             writes.append(Write(key, None, entry.revision))
         else:
-            new = LastReceive(due_ms, old.receives, old.first_received_ms)
+            new = LastReceive(due_ms, old.receives, old.first_received_ms, old.claim)
             writes += [
                 Write(key, queue_records.encode(new), entry.revision),
                 Write(_due_key(queue, receipt, due_ms), b""),

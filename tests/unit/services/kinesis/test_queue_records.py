@@ -17,7 +17,7 @@ def test_headers_and_last_receives_are_read_as_written():
     assert queue_records.decode_header(queue_records.FRESH) == Header(0, 0)
     header = Header(6, 1_700_000_000_000)
     assert queue_records.decode_header(queue_records.encode(header)) == header
-    last = LastReceive(1_700_000_030_000, 6, 1_700_000_000_000)
+    last = LastReceive(1_700_000_030_000, 6, 1_700_000_000_000, "claim")
     assert queue_records.decode_last(queue_records.encode(last)) == last
 
 
