@@ -102,7 +102,7 @@ class QueueTrial(StreamTrial):
     def receive(self, *, dead: bool) -> None:
         self.settle()
         limit, timeout_s = self.rng.randint(1, 10), self.rng.choice(TIMEOUTS_S)
-        expected = bool(self.visible(dead=dead))
+        expected, begun_ms = bool(self.visible(dead=dead)), self.now_ms
         operation = operations.receive_dead_letter_queue_records if dead else operations.receive_queue_records
         params = {"QueueARN": self.queue, "Limit": limit, "WaitTimeSeconds": 1, "VisibilityTimeoutSeconds": timeout_s}
 
@@ -117,19 +117,21 @@ class QueueTrial(StreamTrial):
         self.settle()
         assert len(records) <= limit
         assert records or not expected, "nothing was given though something was visible"
+        # Given as soon as the last of them was visible, though the clock has gone on since.
+        at_ms = max([begun_ms, *[self.items[record["Data"]].due_ms for record in records]])
         for record in records:
-            self.given(record, timeout_s, dead=dead)
+            self.given(record, at_ms + timeout_s * 1_000, dead=dead)
+        self.settle()
 
-    def given(self, record: dict[str, Any], timeout_s: int, *, dead: bool) -> None:
+    def given(self, record: dict[str, Any], due_ms: int, *, dead: bool) -> None:
         item = self.items[record["Data"]]
         assert item in self.visible(dead=dead), f"{item} was given"
         item.receives += 1
         assert record["ReceiveCount"] == item.receives
-        item.due_ms = self.now_ms + timeout_s * 1_000
+        item.due_ms = due_ms
         if not dead and item.receives == self.max_receives:
             item.move(LAST_RECEIVE)
         self.handles.append(Handle(record["ReceiptHandle"], item, item.life, dead))
-        self.settle()
 
     def use(self, action: str) -> None:
         """Settle a few of the receipts that were given lately, for records or for dead letters."""
