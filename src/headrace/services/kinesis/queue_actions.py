@@ -53,9 +53,11 @@ async def create_queue(ctx: Context, params: dict[str, Any]) -> dict[str, Any]:
     try:
         await ctx.server.engine.metadata.apply(_new_queue(ctx, record, tags))
     except Conflict:
+        await queues.clear(queue_records.fed_key(record.id, None))
         raise _name_in_use(name) from None
     queue = await queues.by_name(ctx.region, ctx.account, name)
     if queue is not None:
+        await _check_still(ctx, stream, queue)
         await queues.open(queue)
     return {"QueueDescription": queue_rules.describe(record, ctx.region, ctx.account, now_ms)}
 
@@ -76,6 +78,14 @@ async def _stream_for_queue(ctx: Context, stream_arn: str) -> Stream:
             f"Queues are supported only on streams in on-demand capacity mode; stream {name} is in provisioned mode."
         )
     return stream
+
+
+async def _check_still(ctx: Context, stream: Stream, queue: StreamQueue) -> None:
+    """Take a new queue back when its stream was deleted, or left on-demand mode, while it was made."""
+    deleting = stream.status(ctx.server.clock.now_ms()) is Status.DELETING
+    if stream.gone or deleting or not stream.record.on_demand:
+        await ctx.state.stream_queues.remove(queue)
+        raise rules.in_use(f"Stream {stream.name} under account {stream.account} was changed meanwhile; try again.")
 
 
 async def _make_way(ctx: Context, name: str) -> None:

@@ -40,8 +40,12 @@ TOKEN_LIFE_MS: Final = 300_000
 TRANSITION_MS: Final = 200
 """How long a queue is CREATING, UPDATING or DELETING. AWS: seconds to minutes."""
 
-HIDDEN_MS: Final = 31_536_000_000
-"""How long a record may be hidden in all. AWS: only each change is limited, to 12 hours; here a year, as retention."""
+KEPT_MS: Final = 31_536_000_000
+"""How long a pointer is kept, and may be hidden in all: as long as a stream can keep its record, a year.
+
+AWS: only a single change of the visibility is limited, to 12 hours. A pointer to a record that has expired is passed
+over, and removed, when it is received.
+"""
 
 RECEIVE_BYTES: Final = 10_485_760
 """Data a receive gives at most, besides the record that passes it. AWS: it may give fewer records than asked for."""

@@ -72,7 +72,7 @@ async def _receive(ctx: Context, params: dict[str, Any], *, dead: bool) -> dict[
         while True:
             received = await _take(ctx, queue, asked, deadline_ms)
             found = await _deliver(ctx, queue, asked, received) if received else []
-            if found or not received:
+            if found or not received or ctx.server.clock.now_ms() >= deadline_ms:
                 return {"QueueRecords": found}
     except QueueMissing:
         raise queue_rules.no_such_queue(queue.arn) from None
@@ -119,9 +119,8 @@ async def _deliver(
     claims = [each.claim for each in deliveries if each not in kept or each in last]
     if claims:
         await ctx.server.engine.queues.delete(queue.dead if asked.dead else queue.arn, claims)
-    kinds = {each.pointer: Kind.LAST for each in last}
     default = Kind.DEAD if asked.dead else Kind.QUEUED
-    return [_render(queue, found[each.pointer], each, kinds.get(each.pointer, default)) for each in kept]
+    return [_render(queue, found[each.pointer], each, Kind.LAST if each in last else default) for each in kept]
 
 
 def _delivery(message: Received) -> Delivery:

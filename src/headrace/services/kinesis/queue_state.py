@@ -15,7 +15,6 @@ from headrace.primitives.metadata import Change, Conflict, Write
 from headrace.primitives.queues import QueueSettings
 from headrace.services.kinesis import queue_limits as limits
 from headrace.services.kinesis import queue_records, queue_rules, records, rules
-from headrace.services.kinesis.limits import HOUR_MS
 from headrace.services.kinesis.queue_feeding import Feeder
 from headrace.services.kinesis.queue_records import Due, QueueRecord
 from headrace.services.kinesis.queue_worker import DueWorker
@@ -27,7 +26,7 @@ if TYPE_CHECKING:
 class StreamQueue:
     """A queue as this process knows it.
 
-    `arn` and `dead` are the names of its engine queues, `settings` those they were opened with here, if they were.
+    `arn` and `dead` are the names of its engine queues, `opened` whether the engine has them.
     `restoring` is held while dead letters are restored, so that none is twice.
     """
 
@@ -38,11 +37,11 @@ class StreamQueue:
         "feeder",
         "gone",
         "key",
+        "opened",
         "record",
         "region",
         "restoring",
         "revision",
-        "settings",
     )
 
     def __init__(self, region: str, account: str, record: QueueRecord, revision: int) -> None:
@@ -54,7 +53,7 @@ class StreamQueue:
         self.record = record
         self.revision = revision
         self.gone = False
-        self.settings: QueueSettings | None = None
+        self.opened = False
         self.feeder: Feeder | None = None
         self.restoring = asyncio.Lock()
 
@@ -153,27 +152,22 @@ class StreamQueues:
     # --- their engine queues ---
 
     async def open(self, queue: StreamQueue) -> Stream:
-        """Open a queue's engine queues with what its stream's retention asks for; its stream.
-
-        Pointers are kept as long as records are, from when they were fed: never shorter than their records. Raises
-        ResourceNotFoundException.
-        """
+        """Open a queue's engine queues, unless they are; its stream. Raises ResourceNotFoundException."""
         stream = await self.state.get(queue.region, queue.account, queue.record.stream_name)
         if stream is None or queue.gone:
             raise queue_rules.no_such_queue(queue.arn)
-        settings = _settings(stream)
-        if queue.settings != settings:
+        if not queue.opened:
             for name in (queue.arn, queue.dead):
-                await self.server.engine.queues.open(name, settings)
+                await self.server.engine.queues.open(name, _settings())
             if queue.gone or queue.record.phase == queue_rules.DELETING:
                 await self.drop(queue)
                 raise queue_rules.no_such_queue(queue.arn)
-            queue.settings = settings
+            queue.opened = True
         return stream
 
     async def drop(self, queue: StreamQueue) -> None:
         """Remove a queue's engine queues. Harmless when there are none."""
-        queue.settings = None
+        queue.opened = False
         if queue.feeder is not None:
             await queue.feeder.close()
         for name in (queue.arn, queue.dead):
@@ -184,9 +178,8 @@ class StreamQueues:
         metadata = self.server.engine.metadata
         await self.drop(queue)
         region, account, record = queue.region, queue.account, queue.record
-        for prefix in (queue_records.fed_key(record.id, None), queue_records.last_key(record.id, None)):
-            while entries := await metadata.list(prefix, max_entries=limits.CLEAR_SLICE):
-                await metadata.apply([Write(entry.key, None) for entry in entries])
+        await self.clear(queue_records.fed_key(record.id, None))
+        await self.clear(queue_records.last_key(record.id, None))
         resource = queue_rules.resource_of(record.id)
         keys = (
             queue.key,
@@ -197,6 +190,12 @@ class StreamQueues:
             queue_records.due_key(Due(record.phase_ends_ms, region, account, record.id)),
         )
         await metadata.apply([Write(key, None) for key in keys])
+
+    async def clear(self, prefix: str) -> None:
+        """Remove all records under a prefix, a slice at a time."""
+        metadata = self.server.engine.metadata
+        while entries := await metadata.list(prefix, max_entries=limits.CLEAR_SLICE):
+            await metadata.apply([Write(entry.key, None) for entry in entries])
 
     def feeder(self, queue: StreamQueue) -> Feeder:
         """What puts pointers into a queue's engine queue."""
@@ -278,10 +277,10 @@ class StreamQueues:
         self._names = {(queue.region, queue.account, queue.record.id): queue for queue in self._queues.values()}
 
 
-def _settings(stream: Stream) -> QueueSettings:
+def _settings() -> QueueSettings:
     return QueueSettings(
-        retention_ms=stream.record.retention_h * HOUR_MS,
+        retention_ms=limits.KEPT_MS,
         max_in_flight=limits.IN_FLIGHT_RECORDS,
-        max_hidden_ms=limits.HIDDEN_MS,
+        max_hidden_ms=limits.KEPT_MS,
         fair=False,
     )
