@@ -102,3 +102,36 @@ def test_what_a_reader_missed_is_told(example, tmp_path):
     (tmp_path / "r.json").write_text(json.dumps({"wrong": [], "events_of": {"A": 2, "B": 1}}))
     assert sorted(run.verdict(task, {"A": 3}, "r")) == ["A: 2 events read, 3 put", "B: 1 events read, 0 put"]
     assert run.verdict(task, {"A": 2, "B": 1}, "r") == []
+
+
+class Pushing:
+    """Stands for a client: pushes what each shard has, two events a subscription."""
+
+    def __init__(self, shards, children):
+        self.shards = shards
+        self.children = children
+
+    def subscribe_to_shard(self, ConsumerARN, ShardId, StartingPosition):  # noqa: N803 - boto3's names
+        after = int(StartingPosition.get("SequenceNumber", -1))
+        return {"EventStream": self.pushed(ShardId, after)}
+
+    def pushed(self, shard_id, after):
+        records = self.shards[shard_id]
+        for number in range(after + 1, min(after + 3, len(records))):
+            event = {"Records": [{"Data": records[number]}], "ContinuationSequenceNumber": str(number)}
+            if number == len(records) - 1 and shard_id in self.children:
+                event["ChildShards"] = self.children[shard_id]
+            yield {"SubscribeToShardEvent": event}
+
+
+def test_a_fan_out_reader_subscribes_anew_and_follows_the_children(example):
+    events, workers = example("events"), example("workers")
+    of = {key: [json.dumps({"aircraft": key, "number": n}).encode() for n in range(9)] for key in "AB"}
+    shards = {"1": [*of["A"][:5], *of["B"][:4]], "2": of["A"][5:], "3": of["B"][4:]}
+    children = {"1": [{"ShardId": "2", "ParentShards": ["1"]}, {"ShardId": "3", "ParentShards": ["1"]}]}
+    reader = workers._FanOut(Pushing(shards, children), "arn", workers.Shards([{"ShardId": "1"}]), 18)
+    reader.begin()
+    assert reader.progress.wait(20)
+    assert (reader.failures, reader.tally.wrong) == ([], [])
+    assert reader.tally.events_of == {"A": 9, "B": 9}
+    assert isinstance(reader.tally, events.Tally)
