@@ -194,6 +194,7 @@ def test_records_outlive_a_restart(tmp_path):
         first.advance(1)
         put = kinesis.put_record(StreamName="clicks", Data=b"before", PartitionKey="k")
     with serve(**settings) as second:
+        second.advance(1)  # its clock begins anew, before the time that the first one's was moved to
         kinesis = second.client("kinesis")
         assert data(read(kinesis)) == [b"before"]
         again = kinesis.put_record(StreamName="clicks", Data=b"after", PartitionKey="k")
