@@ -264,7 +264,7 @@ def delete(
 
 def remove(connection: Connection, state: QueueState, doomed: Sequence[Marks], now_ms: int, *, of_lock: bool) -> None:
     """Delete the messages and settle their groups; `of_lock`: they are among those that lock their group."""
-    rows.remove(connection, state, doomed)
+    rows.remove(connection, state, [row.id for row in doomed])
     settle(connection, state, doomed, now_ms, of_lock=of_lock)
 
 

@@ -99,7 +99,7 @@ def _remove(connection: Connection, state: QueueState, doomed: Sequence[Marks], 
     if state.fifo:
         fifo.remove(connection, state, doomed, now_ms, of_lock=False)
     else:
-        rows.remove(connection, state, doomed)
+        rows.remove(connection, state, [row.id for row in doomed])
 
 
 def drop(connection: Connection, number: int) -> bool:
