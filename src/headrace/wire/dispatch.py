@@ -50,6 +50,7 @@ class Dispatcher:
                 call = operation.name
                 caller = authenticate(request)
                 params = codec.decode(operation, request)
+                request.body = b""  # a call may wait long, and a body may be large
                 self._authorise(caller.principal, operation, params)
                 result = await operation.action(self._context(operation, caller, request, exchange), params)
                 response = codec.encode(operation, result, request.id)
