@@ -224,6 +224,10 @@ def move(
     if row.external:
         connection.execute(_MOVE_BODY, (moved, row.id))
     connection.execute(_some(_DELETE, 1), (row.id,))
+    if row.group is not None and origin.fifo:
+        origin.order.remove(connection, [(row.group, row.id)])
+    if row.group is not None and destination.fifo:
+        destination.order.add(connection, [(row.group, moved)])
     origin.count_row(row.due_ms, row.receive_count, row.tenant, -1)
     destination.count_row(due_ms, receive_count, row.tenant, 1)
     destination.next_expiry_ms = min(destination.next_expiry_ms, sent_ms + destination.settings.retention_ms)
