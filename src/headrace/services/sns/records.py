@@ -1,0 +1,150 @@
+"""What SNS stores: topics and subscriptions in metadata; publications and deliveries in queues and logs.
+
+Every record carries its version as its tag, so that a later version can read an earlier one's data.
+"""
+
+from __future__ import annotations
+
+from typing import Final, Literal
+
+import msgspec
+
+Kind = Literal["Notification", "SubscriptionConfirmation", "UnsubscribeConfirmation"]
+"""What a message to a subscriber is, in AWS's words (`x-amz-sns-message-type`)."""
+
+
+class TopicRecord(msgspec.Struct, frozen=True, kw_only=True, tag_field="v", tag=1):
+    """A topic. `attributes` holds what was set, normalised; what is absent has AWS's default.
+
+    `subscriptions_deleted` counts those that were ended since the topic was made.
+    """
+
+    name: str
+    created_at_ms: int
+    attributes: dict[str, str] = {}
+    tags: dict[str, str] = {}
+    data_protection: str = ""
+    subscriptions_deleted: int = 0
+
+
+class SubscriptionRecord(msgspec.Struct, frozen=True, kw_only=True, tag_field="v", tag=1):
+    """A subscription. `attributes` holds what was set (FilterPolicy, RawMessageDelivery, …), normalised.
+
+    `owner` is the account that subscribed. While `token` is not empty the subscription waits for its confirmation,
+    until `token_expires_at_ms`; `authenticated` tells whether the confirmation (or the subscription itself) was signed,
+    and `authenticate_unsubscribe` that only its owner and the topic's may end it.
+    """
+
+    id: str
+    topic_arn: str
+    protocol: str
+    endpoint: str
+    owner: str
+    created_at_ms: int
+    attributes: dict[str, str] = {}
+    token: str = ""
+    token_expires_at_ms: int = 0
+    authenticated: bool = True
+    authenticate_unsubscribe: bool = False
+
+    @property
+    def arn(self) -> str:
+        """The subscription's ARN: its topic's and its id."""
+        return f"{self.topic_arn}:{self.id}"
+
+    @property
+    def pending(self) -> bool:
+        """Whether it waits for its confirmation."""
+        return bool(self.token)
+
+
+class MessageAttribute(msgspec.Struct, frozen=True, array_like=True):
+    """A message attribute: its type, and its value: `data` for Binary types, else `text` (String.Array: JSON)."""
+
+    data_type: str
+    text: str = ""
+    data: bytes | None = None
+
+
+class Publication(msgspec.Struct, frozen=True, kw_only=True, tag_field="v", tag=1):
+    """One published message, after everything that was to be checked or changed in it.
+
+    `topic_arn` is empty for what is published to a phone number or to an endpoint. `bodies` are the texts by protocol
+    of MessageStructure json, "default" among them; else it is empty. `sequence_number` is AWS's 20 digits, on FIFO
+    topics. `trace` is the AWSTraceHeader.
+    """
+
+    message_id: str
+    topic_arn: str
+    region: str
+    account: str
+    message: str
+    published_at_ms: int
+    subject: str | None = None
+    bodies: dict[str, str] = {}
+    attributes: dict[str, MessageAttribute] = {}
+    group: str | None = None
+    dedup_id: str | None = None
+    sequence_number: str = ""
+    trace: str | None = None
+    replayed: bool = False
+
+    def text_for(self, protocol: str) -> str:
+        """The text that subscribers of a protocol get (for mobile push the protocol is the platform: `APNS`, `GCM`).
+
+        AWS: MessageStructure json holds a text for each protocol that is to get one of its own, and "default".
+        """
+        if not self.bodies:
+            return self.message
+        return self.bodies.get(protocol) or self.bodies["default"]
+
+
+class Delivery(msgspec.Struct, frozen=True, kw_only=True, tag_field="v", tag=1):
+    """One message on its way to one endpoint: what a transport is given, and what waits in a queue between attempts.
+
+    `subscription_arn` is empty for what is published to a phone number or an endpoint itself. `token` is the
+    confirmation's, for the two kinds that carry one. `raw` is RawMessageDelivery.
+    """
+
+    kind: Kind
+    publication: Publication
+    protocol: str
+    endpoint: str
+    subscription_arn: str = ""
+    raw: bool = False
+    token: str = ""
+
+
+encode: Final = msgspec.msgpack.Encoder().encode
+decode_topic: Final = msgspec.msgpack.Decoder(TopicRecord).decode
+decode_subscription: Final = msgspec.msgpack.Decoder(SubscriptionRecord).decode
+decode_publication: Final = msgspec.msgpack.Decoder(Publication).decode
+decode_delivery: Final = msgspec.msgpack.Decoder(Delivery).decode
+
+
+# Keys. Topic names have no slash, so each kind of record is a prefix of its own.
+
+PREFIX: Final = "sns/"
+
+
+def topic_key(region: str, account: str, name: str) -> str:
+    """The key of a topic's record; with an empty name, the prefix of many."""
+    return f"sns/{region}/{account}/topic/{name}"
+
+
+def subscription_key(region: str, account: str, topic: str, subscription_id: str) -> str:
+    """The key of a subscription's record, by its topic; with an empty id, the prefix of all of the topic."""
+    return f"sns/{region}/{account}/subscription/{topic}/{subscription_id}"
+
+
+def abroad_key(region: str, owner: str, subscription_arn: str) -> str:
+    """The key that tells that `owner` subscribed to another account's topic; its value is the subscription's key."""
+    return f"sns/{region}/{owner}/abroad/{subscription_arn}"
+
+
+ACTIVE_PREFIX: Final = "sns/active/"
+
+
+def active_key(queue: str) -> str:
+    """The key that tells that an outgoing queue has something to deliver: what a restart goes by."""
+    return f"{ACTIVE_PREFIX}{queue}"
