@@ -5,6 +5,7 @@ Every record carries its version as its tag, so that a later version can read an
 
 from __future__ import annotations
 
+import hashlib
 from typing import Final, Literal
 
 import msgspec
@@ -30,9 +31,9 @@ class TopicRecord(msgspec.Struct, frozen=True, kw_only=True, tag_field="v", tag=
 class SubscriptionRecord(msgspec.Struct, frozen=True, kw_only=True, tag_field="v", tag=1):
     """A subscription. `attributes` holds what was set (FilterPolicy, RawMessageDelivery, …), normalised.
 
-    `owner` is the account that subscribed. While `token` is not empty the subscription waits for its confirmation,
-    until `token_expires_at_ms`; `authenticated` tells whether the confirmation (or the subscription itself) was signed,
-    and `authenticate_unsubscribe` that only its owner and the topic's may end it.
+    `owner` is the account that subscribed, `principal` the ARN of who did. While `token` is not empty the subscription
+    waits for its confirmation, until `token_expires_at_ms`; `authenticated` tells whether the confirmation (or the
+    subscription itself) was signed, and `authenticate_unsubscribe` that only its owner and the topic's may end it.
     """
 
     id: str
@@ -42,6 +43,7 @@ class SubscriptionRecord(msgspec.Struct, frozen=True, kw_only=True, tag_field="v
     owner: str
     created_at_ms: int
     attributes: dict[str, str] = {}
+    principal: str = ""
     token: str = ""
     token_expires_at_ms: int = 0
     authenticated: bool = True
@@ -56,6 +58,29 @@ class SubscriptionRecord(msgspec.Struct, frozen=True, kw_only=True, tag_field="v
     def pending(self) -> bool:
         """Whether it waits for its confirmation."""
         return bool(self.token)
+
+
+class TokenRecord(msgspec.Struct, frozen=True, kw_only=True, tag_field="v", tag=1):
+    """What a confirmation token confirms: the subscription of that key, until then.
+
+    `restores` is a subscription that was ended by a link, and that confirming brings back.
+    """
+
+    subscription_key: str
+    expires_at_ms: int
+    restores: SubscriptionRecord | None = None
+
+
+class ReplayRecord(msgspec.Struct, frozen=True, kw_only=True, tag_field="v", tag=1):
+    """How far a subscription's replay has come: `position` is the last archived message that it got.
+
+    `status` is AWS's word: `Pending`, `In progress`, `Completed` or `Failed`; `policy` the ReplayPolicy it follows.
+    """
+
+    policy: str
+    status: str
+    position: int = 0
+    started: bool = False
 
 
 class MessageAttribute(msgspec.Struct, frozen=True, array_like=True):
@@ -103,7 +128,8 @@ class Delivery(msgspec.Struct, frozen=True, kw_only=True, tag_field="v", tag=1):
     """One message on its way to one endpoint: what a transport is given, and what waits in a queue between attempts.
 
     `subscription_arn` is empty for what is published to a phone number or an endpoint itself. `token` is the
-    confirmation's, for the two kinds that carry one. `raw` is RawMessageDelivery.
+    confirmation's, for the two kinds that carry one. `raw` is RawMessageDelivery. `content_type` is what HTTP(S)
+    endpoints are told that the body is, filled in for each attempt from the delivery policy then in force.
     """
 
     kind: Kind
@@ -113,11 +139,14 @@ class Delivery(msgspec.Struct, frozen=True, kw_only=True, tag_field="v", tag=1):
     subscription_arn: str = ""
     raw: bool = False
     token: str = ""
+    content_type: str = ""
 
 
 encode: Final = msgspec.msgpack.Encoder().encode
 decode_topic: Final = msgspec.msgpack.Decoder(TopicRecord).decode
 decode_subscription: Final = msgspec.msgpack.Decoder(SubscriptionRecord).decode
+decode_token: Final = msgspec.msgpack.Decoder(TokenRecord).decode
+decode_replay: Final = msgspec.msgpack.Decoder(ReplayRecord).decode
 decode_publication: Final = msgspec.msgpack.Decoder(Publication).decode
 decode_delivery: Final = msgspec.msgpack.Decoder(Delivery).decode
 
@@ -137,9 +166,45 @@ def subscription_key(region: str, account: str, topic: str, subscription_id: str
     return f"sns/{region}/{account}/subscription/{topic}/{subscription_id}"
 
 
+def subscriptions_prefix(region: str, account: str) -> str:
+    """What the keys of all subscriptions to an account's topics begin with."""
+    return f"sns/{region}/{account}/subscription/"
+
+
+def filtered_prefix(region: str, account: str) -> str:
+    """What the keys that tell of an account's filter policies begin with."""
+    return f"sns/{region}/{account}/filtered/"
+
+
 def abroad_key(region: str, owner: str, subscription_arn: str) -> str:
     """The key that tells that `owner` subscribed to another account's topic; its value is the subscription's key."""
     return f"sns/{region}/{owner}/abroad/{subscription_arn}"
+
+
+def filtered_key(region: str, account: str, topic: str, subscription_id: str) -> str:
+    """The key that tells that a subscription has a filter policy, by its topic's account; its value is empty."""
+    return f"sns/{region}/{account}/filtered/{topic}/{subscription_id}"
+
+
+def endpoint_key(region: str, account: str, topic: str, protocol: str, endpoint: str) -> str:
+    """The key that tells which subscription an endpoint has to a topic, one at most; its value is the id."""
+    digest = hashlib.sha256(f"{protocol}:{endpoint}".encode()).hexdigest()
+    return f"sns/{region}/{account}/endpoint/{topic}/{digest}"
+
+
+def replay_key(subscription_arn: str) -> str:
+    """The key of how far a subscription's replay has come."""
+    return f"{REPLAY_PREFIX}{subscription_arn}"
+
+
+REPLAY_PREFIX: Final = "sns/replay/"
+
+TOKEN_PREFIX: Final = "sns/token/"  # noqa: S105 - a prefix of keys
+
+
+def token_key(token: str) -> str:
+    """The key of a confirmation token."""
+    return f"{TOKEN_PREFIX}{token}"
 
 
 ACTIVE_PREFIX: Final = "sns/active/"

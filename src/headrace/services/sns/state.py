@@ -6,27 +6,41 @@ A topic is read whole on its first use. What the watch tells of later, here or i
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Final
 
-from headrace.context import Server
-from headrace.primitives.metadata import Change, Entry
-from headrace.services.sns import records
+import msgspec
+
+from headrace.context import Context, Server
+from headrace.primitives.metadata import Change, Conflict, Entry, Write
+from headrace.services.sns import (
+    data_protection,
+    filters,
+    limits,
+    records,
+    rules,
+    subscription_attributes,
+    topic_attributes,
+)
+from headrace.services.sns.census import Census
+from headrace.services.sns.deliveries import Deliveries
+from headrace.services.sns.fanout import Fanout
+from headrace.services.sns.queue_calls import QueueCalls
 from headrace.services.sns.records import SubscriptionRecord, TopicRecord
-from headrace.services.sns.transports import Transport
 from headrace.services.sns.transports.choice import make_transports
-
-FIFO_SUFFIX: Final = ".fifo"
+from headrace.services.sns.transports.sqs import SqsTransport
+from headrace.services.sns.workers import Workers
 
 
 class Subscription:
-    """A subscription as this process knows it."""
+    """A subscription as this process knows it. `warm` tells that the way to its endpoint was looked up."""
 
-    __slots__ = ("arn", "key", "raw", "record", "revision", "topic")
+    __slots__ = ("arn", "dead_letters", "filtered", "key", "queue", "raw", "record", "revision", "topic", "warm")
 
     def __init__(self, topic: Topic, key: str, record: SubscriptionRecord, revision: int) -> None:
         self.topic = topic
         self.key = key
         self.arn = record.arn
+        self.warm = False
+        self.queue = rules.parse_queue_arn(record.endpoint) if record.protocol == "sqs" else None
         self.take(record, revision)
 
     def take(self, record: SubscriptionRecord, revision: int) -> None:
@@ -34,41 +48,109 @@ class Subscription:
         self.record = record
         self.revision = revision
         self.raw = record.attributes.get("RawMessageDelivery") == "true"
+        self.filtered = "FilterPolicy" in record.attributes
+        self.dead_letters = subscription_attributes.dead_letter_queue(record.attributes)
+
+    def expired(self, now_ms: int) -> bool:
+        """Whether it was not confirmed in time. AWS: it is gone then."""
+        return self.record.pending and now_ms >= self.record.token_expires_at_ms
 
 
 class Topic:
-    """A topic as this process knows it, with all its subscriptions by id."""
+    """A topic as this process knows it, with all its subscriptions by id.
 
-    __slots__ = ("account", "arn", "fifo", "gone", "key", "name", "record", "region", "revision", "subscriptions")
+    `open` are those that get every message, `matcher` knows those with filter policies; neither holds subscriptions
+    that wait for their confirmation.
+    """
 
-    def __init__(self, region: str, account: str, arn: str, record: TopicRecord, revision: int) -> None:
+    __slots__ = (
+        "account",
+        "archive_days",
+        "arn",
+        "by_endpoint",
+        "content_dedup",
+        "fifo",
+        "gone",
+        "key",
+        "matcher",
+        "max_bytes",
+        "name",
+        "open",
+        "per_group",
+        "protection",
+        "record",
+        "region",
+        "revision",
+        "stores_first",
+        "subscriptions",
+    )
+
+    def __init__(
+        self, region: str, account: str, record: TopicRecord, revision: int, *, one_process: bool = True
+    ) -> None:
         self.region = region
         self.account = account
         self.name = record.name
-        self.arn = arn
+        self.arn = rules.topic_arn(region, account, record.name)
         self.key = records.topic_key(region, account, record.name)
-        self.fifo = record.name.endswith(FIFO_SUFFIX)
+        self.fifo = record.name.endswith(rules.FIFO_SUFFIX)
+        self.stores_first = self.fifo or not one_process
+        """Whether publications are stored by themselves, and brought to the subscribers later (`stored`)."""
         self.gone = False
         self.subscriptions: dict[str, Subscription] = {}
+        self.by_endpoint: dict[tuple[str, str], Subscription] = {}
+        self.open: dict[str, Subscription] = {}
+        self.matcher = filters.TopicMatcher()
         self.take(record, revision)
 
     def take(self, record: TopicRecord, revision: int) -> None:
         """Take up a record that was stored."""
+        values = record.attributes
         self.record = record
         self.revision = revision
+        self.max_bytes = topic_attributes.max_bytes(values)
+        self.content_dedup = values.get("ContentBasedDeduplication") == "true"
+        self.per_group = values.get("FifoThroughputScope") == "MessageGroup"
+        self.archive_days = topic_attributes.archive_days(values)
+        self.protection = data_protection.compile_policy(record.data_protection) if record.data_protection else None
 
     def take_subscription(self, entry: Entry) -> None:
         """Take up a subscription that was stored."""
         record = records.decode_subscription(entry.value)
         known = self.subscriptions.get(record.id)
         if known is None:
-            self.subscriptions[record.id] = Subscription(self, entry.key, record, entry.revision)
+            known = self.subscriptions[record.id] = Subscription(self, entry.key, record, entry.revision)
         elif entry.revision > known.revision:
+            self._let_go(known)
             known.take(record, entry.revision)
+        else:
+            return
+        self.by_endpoint[record.protocol, record.endpoint] = known
+        if record.pending:
+            return
+        if known.filtered:
+            scope = record.attributes.get("FilterPolicyScope", subscription_attributes.DEFAULT_SCOPE)
+            self.matcher.add(record.id, filters.compile_policy(record.attributes["FilterPolicy"], scope))
+        else:
+            self.open[record.id] = known
 
     def forget_subscription(self, subscription_id: str) -> None:
         """A subscription is no more."""
-        self.subscriptions.pop(subscription_id, None)
+        known = self.subscriptions.pop(subscription_id, None)
+        if known is not None:
+            self._let_go(known)
+            self.by_endpoint.pop((known.record.protocol, known.record.endpoint), None)
+
+    def _let_go(self, known: Subscription) -> None:
+        if self.open.pop(known.record.id, None) is None and known.filtered:
+            self.matcher.remove(known.record.id)
+
+    def matching(self, prepared: filters.Prepared) -> list[Subscription]:
+        """The subscriptions that a message is for."""
+        found = list(self.open.values())
+        if len(found) != len(self.subscriptions):
+            found.extend(self.subscriptions[each] for each in self.matcher.matching(prepared))
+        return found
 
 
 class State:
@@ -76,45 +158,90 @@ class State:
 
     def __init__(self, server: Server) -> None:
         self.server = server
-        self.transports: dict[str, Transport] = {}
-        self._topics: dict[str, Topic] = {}
-        """Topics by the key of their record."""
+        self.arns: dict[str, Topic] = {}
+        """Loaded topics by their ARN."""
+        self.census = Census(server.engine.metadata)
+        self.queue_calls = QueueCalls(server)
+        transports = {**make_transports(server), "sqs": SqsTransport(server)}
+        self.deliveries = Deliveries(server, transports, self.find_subscription)
+        self.fanout = Fanout(self)
+        self.workers = Workers(self)
+        self._subscriptions = 0
+        """How many subscriptions the loaded topics had when they were read."""
         self._changes = 0
         """How often the watch has told of a topic or a subscription."""
         self._unwatch: Callable[[], None] | None = None
 
     async def start(self) -> None:
         """Follow what changes in metadata, and go on with what waits to be delivered."""
-        self.transports = make_transports(self.server)
         self._unwatch = self.server.engine.metadata.watch(records.PREFIX, self._changed)
+        await self.deliveries.start()
+        await self.workers.start()
 
     async def close(self) -> None:
         """Stop the background work and forget everything."""
         if self._unwatch is not None:
             self._unwatch()
-        for transport in set(self.transports.values()):
-            await transport.close()
-        self._topics.clear()
+        await self.workers.close()
+        await self.deliveries.close()
+        self.census.clear()
+        self.arns.clear()
 
-    async def load(self, region: str, account: str, name: str, arn: str) -> Topic | None:
-        """The topic with its subscriptions; None when there is no such topic."""
-        key = records.topic_key(region, account, name)
-        while (topic := self._topics.get(key)) is None:
-            changes = self._changes
-            topic = await self._read(region, account, name, arn)
-            if topic is None:
-                return None
-            if changes != self._changes or key in self._topics:
-                continue  # what was read may be older than what the watch has told meanwhile
-            self._topics[key] = topic
+    # --- finding topics and subscriptions ---
+
+    async def find(self, ctx: Context, arn: str, parameter: str = "TopicArn") -> Topic:
+        """The topic of an ARN. Raises NotFound, and InvalidParameter for an ARN of another region than the call's."""
+        topic = self.arns.get(arn)
+        if topic is None:
+            topic = await self.load(*rules.parse_topic_arn(arn, parameter))
+        elif topic.region != ctx.region and ctx.principal.access_key_id:
+            raise rules.invalid_parameter(parameter)
+        if topic is None:
+            raise rules.no_such_topic()
         return topic
 
-    async def _read(self, region: str, account: str, name: str, arn: str) -> Topic | None:
+    async def load(self, region: str, account: str, name: str) -> Topic | None:
+        """The topic with its subscriptions; None when there is no such topic."""
+        arn = rules.topic_arn(region, account, name)
+        while (topic := self.arns.get(arn)) is None:
+            changes = self._changes
+            topic = await self._read(region, account, name)
+            if topic is None:
+                return None
+            if changes != self._changes or arn in self.arns:
+                continue  # what was read may be older than what the watch has told meanwhile
+            self._make_room(len(topic.subscriptions))
+            self.arns[arn] = topic
+        return topic
+
+    async def find_subscription(self, arn: str) -> Subscription | None:
+        """The subscription of an ARN, or None. Raises InvalidParameter for what is no such ARN."""
+        region, account, name, subscription_id = rules.parse_subscription_arn(arn)
+        topic = await self.load(region, account, name)
+        found = topic.subscriptions.get(subscription_id) if topic is not None else None
+        return None if found is None or found.expired(self.server.clock.now_ms()) else found
+
+    async def require_subscription(self, arn: str) -> Subscription:
+        """The subscription of an ARN. Raises NotFound and InvalidParameter."""
+        found = await self.find_subscription(arn)
+        if found is None:
+            raise rules.no_such_subscription()
+        return found
+
+    def _make_room(self, coming: int) -> None:
+        """Let go of all topics when too much is held: what is used is soon read again."""
+        self._subscriptions += coming
+        if self._subscriptions > limits.SUBSCRIPTIONS_CACHED or len(self.arns) >= limits.TOPICS_CACHED:
+            self.arns.clear()
+            self._subscriptions = coming
+
+    async def _read(self, region: str, account: str, name: str) -> Topic | None:
         metadata = self.server.engine.metadata
         entry = await metadata.get(records.topic_key(region, account, name))
         if entry is None:
             return None
-        topic = Topic(region, account, arn, records.decode_topic(entry.value), entry.revision)
+        one_process = self.server.engine.name in limits.ENGINES_OF_ONE_PROCESS
+        topic = Topic(region, account, records.decode_topic(entry.value), entry.revision, one_process=one_process)
         prefix, after = records.subscription_key(region, account, name, ""), ""
         while entries := await metadata.list(prefix, after=after):
             for each in entries:
@@ -122,29 +249,90 @@ class State:
             after = entries[-1].key
         return topic
 
+    # --- changing them ---
+
+    async def revise_topic(self, topic: Topic, change: Callable[[TopicRecord], TopicRecord]) -> None:
+        """Store what `change` makes of a topic's record. Raises what `change` raises, and NotFound."""
+        metadata = self.server.engine.metadata
+        for _ in range(limits.CONFLICT_RETRIES):
+            old = topic.record
+            new = change(old)
+            if new == old:
+                return
+            try:
+                await metadata.put(topic.key, records.encode(new), expected=topic.revision)
+            except Conflict:
+                entry = await metadata.get(topic.key)
+                if entry is None:
+                    raise rules.no_such_topic() from None
+                if entry.revision > topic.revision:
+                    topic.take(records.decode_topic(entry.value), entry.revision)
+            else:
+                return
+        raise rules.too_busy()
+
+    async def revise_subscription(
+        self,
+        subscription: Subscription,
+        change: Callable[[SubscriptionRecord], SubscriptionRecord],
+        also: Callable[[SubscriptionRecord], list[Write]] | None = None,
+    ) -> None:
+        """Store what `change` makes of a subscription's record, with what `also` adds, all or nothing.
+
+        Raises what `change` raises, and NotFound.
+        """
+        metadata = self.server.engine.metadata
+        for _ in range(limits.CONFLICT_RETRIES):
+            old = subscription.record
+            new = change(old)
+            if new == old:
+                return
+            write = Write(subscription.key, records.encode(new), subscription.revision)
+            try:
+                await metadata.apply([write, *(also(new) if also is not None else ())])
+            except Conflict:
+                entry = await metadata.get(subscription.key)
+                if entry is None:
+                    raise rules.no_such_subscription() from None
+                subscription.topic.take_subscription(entry)
+            else:
+                return
+        raise rules.too_busy()
+
+    # --- what changed ---
+
     def _changed(self, change: Change) -> None:
         """A record changed, here or in another process."""
         parts = change.key.split("/")
-        if len(parts) == 5 and parts[3] == "topic":  # noqa: PLR2004 - sns/region/account/kind/name
-            self._topic_changed(change)
-        elif len(parts) == 6 and parts[3] == "subscription":  # noqa: PLR2004 - and the subscription's id
-            self._subscription_changed(change, *parts[1:3], *parts[4:])
+        match parts:
+            case ["sns", region, account, "topic", name]:
+                self._topic_changed(change, rules.topic_arn(region, account, name))
+            case ["sns", region, account, "subscription", name, subscription_id]:
+                self._subscription_changed(change, rules.topic_arn(region, account, name), subscription_id)
+            case ["sns", _, _, "filtered", *_]:
+                self.census.changed(change)
 
-    def _topic_changed(self, change: Change) -> None:
+    def _topic_changed(self, change: Change, arn: str) -> None:
         self._changes += 1
+        self.census.changed(change)
         if change.entry is None:
-            gone = self._topics.pop(change.key, None)
+            gone = self.arns.pop(arn, None)
             if gone is not None:
                 gone.gone = True
-        elif (topic := self._topics.get(change.key)) is not None:
+        elif (topic := self.arns.get(arn)) is not None:
             topic.take(records.decode_topic(change.entry.value), change.entry.revision)
 
-    def _subscription_changed(self, change: Change, region: str, account: str, name: str, subscription_id: str) -> None:
+    def _subscription_changed(self, change: Change, arn: str, subscription_id: str) -> None:
         self._changes += 1
-        topic = self._topics.get(records.topic_key(region, account, name))
+        topic = self.arns.get(arn)
         if topic is None:
             return
         if change.entry is None:
             topic.forget_subscription(subscription_id)
         else:
             topic.take_subscription(change.entry)
+
+
+def counted(record: TopicRecord) -> TopicRecord:
+    """The topic's record with one more subscription that was ended."""
+    return msgspec.structs.replace(record, subscriptions_deleted=record.subscriptions_deleted + 1)

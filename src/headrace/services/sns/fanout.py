@@ -1,0 +1,216 @@
+"""From a publication to its subscribers.
+
+Everything a publication leads to is begun in one turn of the event loop (`together`): on the embedded engine the
+messages in all its queues, and the rows of all deliveries that wait for something else, are one commit.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Coroutine, Iterable, Sequence
+from http import HTTPStatus
+from typing import TYPE_CHECKING, Any
+
+import structlog
+
+from headrace.errors import ServiceError
+from headrace.services.sns import dead_letters, deliveries, filters, queue_messages, status_log
+from headrace.services.sns.records import Delivery, Publication
+from headrace.services.sns.rules import FIFO_SUFFIX
+from headrace.services.sns.together import Call, Together
+from headrace.services.sns.transports import delivered, failed
+from headrace.services.sns.wrapping import Wrapper
+
+if TYPE_CHECKING:
+    from headrace.services.sns.state import State, Subscription, Topic
+
+log = structlog.get_logger()
+
+Plan = dict["Subscription", list[Publication]]
+"""What each subscription is to get, in the order of publishing."""
+
+
+def plan(topic: Topic, publications: Iterable[Publication]) -> Plan:
+    """Which of the topic's subscriptions the publications are for."""
+    found: Plan = {}
+    for publication in publications:
+        for subscription in topic.matching(filters.prepare(publication)):
+            found.setdefault(subscription, []).append(publication)
+    return found
+
+
+class _Send:
+    """One batch to one queue: the call, and what it carries."""
+
+    __slots__ = ("call", "publications", "subscription")
+
+    def __init__(self, subscription: Subscription, publications: Sequence[Publication], call: Call[Any]) -> None:
+        self.subscription = subscription
+        self.publications = publications
+        self.call = call
+
+    def failures(self) -> list[tuple[Publication, ServiceError]]:
+        """What was not sent, and why. Raises what is no answer of the queue's: the store failed."""
+        error = self.call.error
+        if error is not None:
+            if not isinstance(error, ServiceError):
+                raise error
+            return [(publication, error) for publication in self.publications]
+        refused = self.call.result.get("Failed") if self.call.result else None
+        if not refused:
+            return []
+        return [
+            (self.publications[int(each["Id"])], ServiceError(each["Code"], each.get("Message", "")))
+            for each in refused
+        ]
+
+
+class Fanout:
+    """Brings publications to subscriptions, in one go."""
+
+    def __init__(self, state: State) -> None:
+        self._state = state
+        self._server = state.server
+
+    async def run(self, plan: Plan, *also: Coroutine[Any, Any, Any]) -> None:
+        """Carry out a plan, with what else (`also`) is to be part of it; all is stored when this returns.
+
+        Raises StorageError when the engine could not do its part: then the caller is to try again.
+        """
+        together = Together()
+        try:
+            await self._warm(plan)
+            wrappers = await self._wrap(plan)
+        except BaseException:
+            for each in also:
+                each.close()
+            raise
+        sends = []
+        for subscription, publications in plan.items():
+            sends += self._begin(together, subscription, publications, wrappers)
+        others = [together.begin(each) for each in also]
+        # What a queue refused at once goes elsewhere in the same turn.
+        handled = {send for send in sends if send.call.done}
+        rest = [self._redirect(together, send) for send in handled]
+        await together.finish()
+        rest += [self._redirect(together, send) for send in sends if send not in handled]
+        await together.finish()
+        for call in (*others, *(call for calls in rest for call in calls)):
+            if call.error is not None:
+                raise call.error
+
+    # --- before the turn ---
+
+    async def _warm(self, plan: Plan) -> None:
+        """Look up the ways that were not taken yet, so that the turn has to wait for nothing.
+
+        A queue that is not there shows when it is sent to.
+        """
+        for subscription in plan:
+            if subscription.warm:
+                continue
+            if subscription.queue is None:
+                await self._state.deliveries.open(deliveries.queue_of(subscription.arn))
+            else:
+                await self._look_at(subscription)
+            subscription.warm = True
+
+    async def _look_at(self, subscription: Subscription) -> None:
+        assert subscription.queue is not None
+        region, account, name = subscription.queue
+        params = {
+            "QueueUrl": queue_messages.queue_url(account, name),
+            "AttributeNames": ["ApproximateNumberOfMessages"],
+        }
+        sender = queue_messages.principal(subscription.topic.account)
+        try:
+            await self._server.invoke("sqs", "GetQueueAttributes", params, principal=sender, region=region)
+        except ServiceError:
+            return
+
+    async def _wrap(self, plan: Plan) -> dict[str, Wrapper]:
+        """An envelope for each publication that some queue is to get in one, by the publication's id."""
+        wrappers: dict[str, Wrapper] = {}
+        for subscription, publications in plan.items():
+            if subscription.queue is not None and not subscription.raw:
+                for publication in publications:
+                    if publication.message_id not in wrappers:
+                        wrappers[publication.message_id] = await Wrapper.make(
+                            self._server, subscription.topic, publication
+                        )
+        return wrappers
+
+    # --- in the turn ---
+
+    def _begin(
+        self,
+        together: Together,
+        subscription: Subscription,
+        publications: Sequence[Publication],
+        wrappers: dict[str, Wrapper],
+    ) -> list[_Send]:
+        if subscription.queue is None or self._goes_behind(subscription):
+            # Failing to store is failing to publish: the call is looked at with the others.
+            return [_Send(subscription, publications, together.begin(self._store(subscription, publications)))]
+        entries = [
+            queue_messages.entry(
+                each,
+                each.text_for("sqs") if subscription.raw else wrappers[each.message_id].body(subscription.arn),
+                raw=subscription.raw,
+                fifo=subscription.queue[2].endswith(FIFO_SUFFIX),
+            )
+            for each in publications
+        ]
+        call = self._state.queue_calls.send(subscription, entries)
+        return [_Send(subscription, publications, together.begin(call))]
+
+    def _goes_behind(self, subscription: Subscription) -> bool:
+        """Whether earlier messages wait for the queue, on a FIFO topic: later ones must not overtake them."""
+        return subscription.topic.fifo and self._state.deliveries.is_busy(deliveries.queue_of(subscription.arn))
+
+    async def _store(self, subscription: Subscription, publications: Sequence[Publication]) -> None:
+        """Have the publications wait for a worker."""
+        waiting = [_delivery(subscription, publication) for publication in publications]
+        await self._state.deliveries.send(deliveries.queue_of(subscription.arn), waiting, fifo=subscription.topic.fifo)
+
+    def _redirect(self, together: Together, send: _Send) -> list[Call[Any]]:
+        """Begin what is to become of messages that a queue did not take."""
+        subscription = send.subscription
+        calls: list[Call[Any]] = []
+        for publication, error in send.failures():
+            subscription.warm = False
+            if queue_messages.is_retried(error):
+                calls.append(together.begin(self._store(subscription, [publication])))
+            else:
+                calls.append(together.begin(self._give_up(subscription, publication, error)))
+        if not calls and subscription.topic.record.attributes:
+            self._log_delivered(send)
+        return calls
+
+    async def _give_up(self, subscription: Subscription, publication: Publication, error: ServiceError) -> None:
+        """AWS: what a queue refuses for good goes to the dead-letter queue at once, or is lost."""
+        delivery = _delivery(subscription, publication)
+        outcome = failed(error.message, status=error.status or HTTPStatus.BAD_REQUEST, response=error.code)
+        status_log.write(subscription, delivery, outcome, attempts=1, dwell_ms=0)
+        try:
+            await dead_letters.send(self._server, subscription, delivery)
+        except ServiceError:
+            await self._store(subscription, [publication])
+
+    def _log_delivered(self, send: _Send) -> None:
+        if "SQSSuccessFeedbackRoleArn" not in send.subscription.topic.record.attributes:
+            return
+        for publication in send.publications:
+            delivery = _delivery(send.subscription, publication)
+            status_log.write(send.subscription, delivery, delivered(200), attempts=1, dwell_ms=0)
+
+
+def _delivery(subscription: Subscription, publication: Publication) -> Delivery:
+    record = subscription.record
+    return Delivery(
+        kind="Notification",
+        publication=publication,
+        protocol=record.protocol,
+        endpoint=record.endpoint,
+        subscription_arn=record.arn,
+        raw=subscription.raw,
+    )
