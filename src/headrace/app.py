@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import functools
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from types import ModuleType
 from typing import Any, Final
 
@@ -50,6 +50,7 @@ class App:
             quotas=Quotas(throughput=settings.quotas == "aws"),
             base_url=settings.base_url,
             invoke=self._invoke,
+            prepare=self._prepare,
         )
         self.states = {service: build(self.server) for service, build in STATES.items()}
         self.dispatcher = Dispatcher(
@@ -111,6 +112,11 @@ class App:
 
     async def _invoke(self, service: str, operation: str, params: dict[str, Any], **caller: Any) -> dict[str, Any]:
         return await self.dispatcher.invoke(service, operation, params, **caller)
+
+    def _prepare(
+        self, service: str, operation: str, **caller: Any
+    ) -> Callable[[dict[str, Any]], Coroutine[Any, Any, dict[str, Any]]]:
+        return self.dispatcher.prepare(service, operation, **caller)
 
 
 def _read_resources(settings: Settings) -> Callable[[Invoke], Awaitable[None]]:

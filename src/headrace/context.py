@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
 from contextvars import ContextVar
 from typing import Any, Final, Protocol
 
@@ -40,6 +40,19 @@ class Invoke(Protocol):
         """The operation's result; raises ServiceError as the operation does."""
 
 
+class Prepare(Protocol):
+    """Make ready to call one operation many times: `invoke` without what is the same each time.
+
+    What comes out takes the operation's parameters and gives its coroutine. Parameters are not held against the
+    model: they come from code that keeps to it. The operation's own rules, and policies, apply as ever.
+    """
+
+    def __call__(
+        self, service: str, operation: str, *, principal: Principal, region: str
+    ) -> Callable[[dict[str, Any]], Coroutine[Any, Any, dict[str, Any]]]:
+        """What calls the operation; calling it raises ServiceError when the principal may not."""
+
+
 class Server(msgspec.Struct):
     """What all requests of a process share."""
 
@@ -49,12 +62,13 @@ class Server(msgspec.Struct):
     base_url: str
     """`http://127.0.0.1:4566`: for URLs built outside a request (resources at start, deliveries)."""
     invoke: Invoke
+    prepare: Prepare
 
 
 class Context:
     """One request's surroundings. `state` is the called service's own `State`, built once per process."""
 
-    __slots__ = ("base_url", "hangup", "principal", "region", "request_id", "server", "state")
+    __slots__ = ("base_url", "hangup", "principal", "region", "request_id", "server", "state", "trace")
 
     def __init__(
         self,
@@ -66,6 +80,7 @@ class Context:
         request_id: str,
         base_url: str,
         hangup: Callable[[], Awaitable[None]] | None = None,
+        trace: str | None = None,
     ) -> None:
         self.server = server
         self.state = state
@@ -75,6 +90,8 @@ class Context:
         self.base_url = base_url
         """Scheme and authority the client used: queue URLs echo it."""
         self.hangup = hangup
+        self.trace = trace
+        """The caller's X-Ray header (`X-Amzn-Trace-Id`), which messages carry on."""
 
     @property
     def account(self) -> str:

@@ -116,14 +116,15 @@ class Fanout:
 
     async def _look_at(self, subscription: Subscription) -> None:
         assert subscription.queue is not None
-        region, account, name = subscription.queue
         params = {
-            "QueueUrl": queue_messages.queue_url(account, name),
+            "QueueUrl": subscription.queue_url,
             "AttributeNames": ["ApproximateNumberOfMessages"],
         }
         sender = queue_messages.principal(subscription.topic.account)
         try:
-            await self._server.invoke("sqs", "GetQueueAttributes", params, principal=sender, region=region)
+            await self._server.invoke(
+                "sqs", "GetQueueAttributes", params, principal=sender, region=subscription.queue[0]
+            )
         except ServiceError:
             return
 

@@ -36,7 +36,9 @@ class Place(msgspec.Struct, frozen=True):
     needs_default: bool = True
 
 
-def read(given: Mapping[str, Any], place: Place, *, message_id: str, now_ms: int) -> tuple[Publication, int]:
+def read(
+    given: Mapping[str, Any], place: Place, *, message_id: str, now_ms: int, trace: str | None = None
+) -> tuple[Publication, int]:
     """The publication that Publish's (or an entry's) parameters make, and its size in bytes.
 
     Raises InvalidParameter and ParameterValueInvalid.
@@ -66,6 +68,7 @@ def read(given: Mapping[str, Any], place: Place, *, message_id: str, now_ms: int
         attributes=attributes,
         group=group,
         dedup_id=dedup_id,
+        trace=trace,
     )
     return publication, size_bytes
 

@@ -51,7 +51,7 @@ def _read(ctx: Context, topic: Topic, given: dict[str, Any]) -> tuple[Publicatio
         max_bytes=topic.max_bytes,
     )
     publication, size_bytes = messages.read(
-        given, place, message_id=str(uuid.uuid4()), now_ms=ctx.server.clock.now_ms()
+        given, place, message_id=str(uuid.uuid4()), now_ms=ctx.server.clock.now_ms(), trace=ctx.trace
     )
     if topic.protection is not None:
         publication = data_protection.inbound(topic.protection, publication, ctx.principal)
@@ -113,7 +113,9 @@ async def _publish_directly(
 ) -> dict[str, Any]:
     """Store a message to one endpoint. AWS: it is delivered later, and how that went is not told here."""
     state: State = ctx.state
-    publication, _ = messages.read(params, place, message_id=str(uuid.uuid4()), now_ms=ctx.server.clock.now_ms())
+    publication, _ = messages.read(
+        params, place, message_id=str(uuid.uuid4()), now_ms=ctx.server.clock.now_ms(), trace=ctx.trace
+    )
     delivery = Delivery(kind="Notification", publication=publication, protocol=protocol, endpoint=endpoint)
     await state.deliveries.send(deliveries.direct_queue(delivery), [delivery])
     return {"MessageId": publication.message_id}

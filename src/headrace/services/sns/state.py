@@ -15,6 +15,7 @@ from headrace.services.sns import (
     data_protection,
     filters,
     limits,
+    queue_messages,
     records,
     rules,
     subscription_attributes,
@@ -33,7 +34,19 @@ from headrace.services.sns.workers import Workers
 class Subscription:
     """A subscription as this process knows it. `warm` tells that the way to its endpoint was looked up."""
 
-    __slots__ = ("arn", "dead_letters", "filtered", "key", "queue", "raw", "record", "revision", "topic", "warm")
+    __slots__ = (
+        "arn",
+        "dead_letters",
+        "filtered",
+        "key",
+        "queue",
+        "queue_url",
+        "raw",
+        "record",
+        "revision",
+        "topic",
+        "warm",
+    )
 
     def __init__(self, topic: Topic, key: str, record: SubscriptionRecord, revision: int) -> None:
         self.topic = topic
@@ -41,6 +54,7 @@ class Subscription:
         self.arn = record.arn
         self.warm = False
         self.queue = rules.parse_queue_arn(record.endpoint) if record.protocol == "sqs" else None
+        self.queue_url = queue_messages.queue_url(*self.queue[1:]) if self.queue is not None else ""
         self.take(record, revision)
 
     def take(self, record: SubscriptionRecord, revision: int) -> None:
