@@ -167,3 +167,19 @@ ENGINES_OF_ONE_PROCESS: Final = frozenset({"sqlite"})
 
 CALLS_PREPARED: Final = 1_000
 """Ways to call SQS, by region and account, that are kept ready."""
+
+# AWS's: filter policies
+
+FILTER_POLICY_BYTES: Final = 262_144
+FILTER_POLICY_KEYS: Final = 5
+FILTER_POLICY_COMBINATIONS: Final = 150
+FILTER_NUMBER: Final = 1_000_000_000
+"""AWS: numbers are compared from minus to plus a thousand million."""
+
+# This service's own: filter policies
+
+FILTER_POLICY_DEPTH: Final = 100
+"""How deep arrays and objects may stand in one another in a policy's text."""
+
+FILTER_POLICIES_CACHED: Final = 10_000
+"""Policies that are kept compiled by their text."""
