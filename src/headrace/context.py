@@ -53,6 +53,28 @@ class Prepare(Protocol):
         """What calls the operation; calling it raises ServiceError when the principal may not."""
 
 
+class Channels(msgspec.Struct, frozen=True, kw_only=True):
+    """How messages leave for people: what is "" there is no way for, and such messages go to the outbox.
+
+    `push` tells for which platforms the push services are called: `providers`, or `PLATFORM=URL` for each, with commas
+    between. `ca_file` (PEM) holds authorities to trust besides the machine's. `public_url` is where people reach this
+    server, for the links they are sent; "" is the server's own address. `signing_key` and `signing_cert` are the files
+    (PEM) of the key that messages are signed with; "" has one made.
+    """
+
+    smtp_url: str = ""
+    smtp_from: str = "no-reply@headrace.local"
+    sms_url: str = ""
+    sms_body: str = ""
+    sms_number: str = ""
+    sms_sandbox: bool = False
+    push: str = ""
+    ca_file: str = ""
+    public_url: str = ""
+    signing_key: str = ""
+    signing_cert: str = ""
+
+
 class Server(msgspec.Struct):
     """What all requests of a process share."""
 
@@ -63,6 +85,9 @@ class Server(msgspec.Struct):
     """`http://127.0.0.1:4566`: for URLs built outside a request (resources at start, deliveries)."""
     invoke: Invoke
     prepare: Prepare
+    channels: Channels = Channels()
+    kept: dict[str, Any] = {}
+    """What is kept for the process by name, where a service's state is not at hand; a reset empties it."""
 
 
 class Context:
