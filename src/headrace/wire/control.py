@@ -31,6 +31,11 @@ class _Advance(msgspec.Struct):
     advance_s: Annotated[float, msgspec.Meta(ge=0, le=MAX_ADVANCE_S)]
 
 
+class _Sms(msgspec.Struct):
+    number: Annotated[str, msgspec.Meta(max_length=32)] = msgspec.field(name="from")
+    text: Annotated[str, msgspec.Meta(max_length=2000)]
+
+
 def is_for_headrace(request: Request) -> bool:
     """Whether a request is for Headrace itself: for its endpoints, or a look at `/` that calls no AWS action."""
     if request.path.startswith(PREFIX):
@@ -43,7 +48,9 @@ class Control:
     """Answers what is for Headrace itself.
 
     `health` says how the server is; `reset` forgets everything stored (None where test endpoints are off); `advance`
-    moves the clock on by milliseconds and says what it shows then (None where the clock is not virtual).
+    moves the clock on by milliseconds and says what it shows then (None where the clock is not virtual). `outbox` shows
+    messages that wait for somebody to look at them, `answered` takes what a person has answered to an SMS (both None
+    where test endpoints are off).
     """
 
     def __init__(
@@ -52,13 +59,24 @@ class Control:
         health: Callable[[], dict[str, Any]],
         reset: Callable[[], Awaitable[None]] | None,
         advance: Callable[[int], Awaitable[int]] | None,
+        outbox: Callable[[dict[str, str]], Awaitable[dict[str, Any]]] | None = None,
+        answered: Callable[[str, str], Awaitable[None]] | None = None,
     ) -> None:
         self._health = health
         self._reset = reset
         self._advance = advance
+        self._outbox = outbox
+        self._answered = answered
+        self._answers: dict[str, Callable[[Request], Awaitable[Response]]] = {
+            "reset": self._forget,
+            "clock": self._move_clock,
+            "outbox": self._show_outbox,
+            "sms": self._take_sms,
+        }
 
     async def answer(self, request: Request) -> Response:
-        """The answer to `GET health`, `POST reset` or `POST clock {"advance_s": 3600}`, in JSON; to `GET /` a greeting.
+        """The answer to `GET health`, `POST reset`, `POST clock {"advance_s": 3600}`, `GET outbox?protocol=sms` or
+        `POST sms {"from": "+15550100", "text": "STOP"}`, in JSON; to `GET /` a greeting.
 
         Raises ServiceError for an endpoint that there is not or that is off, and for what it cannot read.
         """
@@ -72,11 +90,11 @@ class Control:
             raise ServiceError("MethodNotAllowed", f"{request.path} takes {method} only.", status=405)
         if name == "health":
             return _answer(request, self._health())
-        return await (self._forget(request) if name == "reset" else self._move_clock(request))
+        return await self._answers[name](request)
 
     async def _forget(self, request: Request) -> Response:
         if self._reset is None:
-            raise ServiceError("NotFound", "The test endpoints are off; --test-endpoints turns them on.", status=404)
+            raise _off()
         await self._reset()
         return _answer(request, {"status": "ok"})
 
@@ -94,8 +112,28 @@ class Control:
             raise ServiceError("InvalidRequest", f'The body must be like {{"advance_s": 3600}}: {error}.') from error
         return _answer(request, {"now_ms": await self._advance(round(wanted.advance_s * MS_PER_S))})
 
+    async def _show_outbox(self, request: Request) -> Response:
+        if self._outbox is None:
+            raise _off()
+        return _answer(request, await self._outbox(request.fields()))
 
-_METHODS: Final = {"health": "GET", "reset": "POST", "clock": "POST"}
+    async def _take_sms(self, request: Request) -> Response:
+        if self._answered is None:
+            raise _off()
+        try:
+            sms = msgspec.json.decode(request.body, type=_Sms)
+        except msgspec.MsgspecError as error:
+            example = '{"from": "+15550100", "text": "STOP"}'
+            raise ServiceError("InvalidRequest", f"The body must be like {example}: {error}.") from error
+        await self._answered(sms.number, sms.text)
+        return _answer(request, {"status": "ok"})
+
+
+def _off() -> ServiceError:
+    return ServiceError("NotFound", "The test endpoints are off; --test-endpoints turns them on.", status=404)
+
+
+_METHODS: Final = {"health": "GET", "reset": "POST", "clock": "POST", "outbox": "GET", "sms": "POST"}
 _ENDPOINTS: Final = ", ".join(f"{method} {PREFIX}{name}" for name, method in _METHODS.items())
 
 

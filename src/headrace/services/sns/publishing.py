@@ -8,7 +8,17 @@ from typing import Any
 
 from headrace.context import Context
 from headrace.errors import ServiceError
-from headrace.services.sns import data_protection, deliveries, endpoints, fanout, limits, messages, rules, stored
+from headrace.services.sns import (
+    data_protection,
+    deliveries,
+    endpoints,
+    fanout,
+    limits,
+    messages,
+    platform_store,
+    rules,
+    stored,
+)
 from headrace.services.sns.records import Delivery, Publication
 from headrace.services.sns.state import State, Topic
 
@@ -49,6 +59,7 @@ def _read(ctx: Context, topic: Topic, given: dict[str, Any]) -> tuple[Publicatio
         fifo=topic.fifo,
         content_dedup=topic.content_dedup,
         max_bytes=topic.max_bytes,
+        signature_version=topic.record.attributes.get("SignatureVersion", "1"),
     )
     publication, size_bytes = messages.read(
         given, place, message_id=str(uuid.uuid4()), now_ms=ctx.server.clock.now_ms(), trace=ctx.trace
@@ -104,6 +115,7 @@ async def _publish_to_phone(ctx: Context, phone: str, params: dict[str, Any]) ->
 
 async def _publish_to_endpoint(ctx: Context, endpoint: str, params: dict[str, Any]) -> dict[str, Any]:
     parts = rules.split_arn(endpoint, "TargetArn")
+    await platform_store.check_target(ctx.server, endpoint)
     place = messages.Place(region=parts[3], account=parts[4], needs_default=False)
     return await _publish_directly(ctx, "application", endpoint, place, params)
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from headrace.context import Server
 from headrace.primitives.metadata import Conflict
-from headrace.services.sns import limits, rules, sms_records, sms_rules
+from headrace.services.sns import endpoints, limits, rules, sms_records, sms_rules
 from headrace.services.sns.sms_records import OptOutRecord, SandboxRecord, SettingsRecord, SpendingRecord
 
 
@@ -65,6 +65,12 @@ async def opt_out(server: Server, number: str) -> None:
     known = await _opt_out_record(server, number)
     record = OptOutRecord(opted_out=True, opted_in_at_ms=known.opted_in_at_ms if known is not None else 0)
     await server.engine.metadata.put(sms_records.opt_out_key(number), sms_records.encode(record))
+
+
+async def answered(server: Server, number: str, text: str) -> None:
+    """A person has sent something. AWS: STOP, and words like it, opt out."""
+    if endpoints.is_phone_number(number) and sms_rules.is_stop(text):
+        await opt_out(server, number)
 
 
 async def has_opted_out(server: Server, number: str) -> bool:

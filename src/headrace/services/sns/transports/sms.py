@@ -21,7 +21,7 @@ class SmsTransport:
         self._route: Route | None = None
         url = server.channels.sms_url
         if url.startswith(("smpp:", "smpps:")):
-            self._route = SmppRoute(server, self.take)
+            self._route = SmppRoute(server)
         elif url:
             self._route = GatewayRoute(server, client)
 
@@ -58,11 +58,6 @@ class SmsTransport:
         """Let go of connections."""
         if self._route is not None:
             await self._route.close()
-
-    async def take(self, number: str, text: str) -> None:
-        """A person has sent something. AWS: STOP, and words like it, opt out."""
-        if endpoints.is_phone_number(number) and sms_rules.is_stop(text):
-            await sms_store.opt_out(self._server, number)
 
     async def _refusal(self, delivery: Delivery) -> str:
         """Why a number gets nothing; "" when it does."""

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import itertools
 import json
-from collections.abc import Awaitable, Callable
 from http import HTTPStatus
 from typing import Final, Protocol
 from urllib.parse import parse_qs, quote, unquote, urlsplit
@@ -13,7 +12,7 @@ from urllib.parse import parse_qs, quote, unquote, urlsplit
 import msgspec
 
 from headrace.context import Server
-from headrace.services.sns import limits
+from headrace.services.sns import limits, sms_store
 from headrace.services.sns.transports import Outcome, delivered, failed, gsm, http_auth, responses, retry, smpp
 from headrace.services.sns.transports.deadline import within
 from headrace.services.sns.transports.http_auth import Challenge
@@ -67,10 +66,9 @@ def read_centre(url: str) -> Centre:
 class SmppRoute:
     """Through a message centre, over one session that is opened when it is first needed, and anew when it has ended."""
 
-    def __init__(self, server: Server, received: Callable[[str, str], Awaitable[None]]) -> None:
+    def __init__(self, server: Server) -> None:
         self._server = server
         self._centre = read_centre(server.channels.sms_url)
-        self._received = received
         self._session: SmppSession | None = None
         self._opening = asyncio.Lock()
         self._references = itertools.count(1)
@@ -128,7 +126,8 @@ class SmppRoute:
 
     async def _take(self, message: Message) -> None:
         octets = smpp.plain_octets(message)
-        await self._received(message.source, gsm.decode(octets, ucs2=message.data_coding == smpp.UCS2))
+        text = gsm.decode(octets, ucs2=message.data_coding == smpp.UCS2)
+        await sms_store.answered(self._server, message.source, text)
 
 
 # A gateway over HTTP
