@@ -8,7 +8,7 @@ from typing import Final
 import msgspec
 
 from headrace.services.sns.filter_policies import Leaf, Node, Path
-from headrace.services.sns.filter_values import Value
+from headrace.services.sns.filter_values import Range, Value
 
 _SEARCHED: Final = 1_000
 """What a gate that any value opens is worth, in gates that one value opens: it is taken where there is no other."""
@@ -19,7 +19,7 @@ class Gate(msgspec.Struct, frozen=True):
 
     path: Path
     kind: str
-    value: Value = ""
+    value: Value | Range = ""
 
 
 def gates_of(node: Node) -> tuple[Gate, ...] | None:
@@ -45,8 +45,8 @@ def _leaf_gates(leaf: Leaf) -> tuple[Gate, ...] | None:
         return None
     if leaf.present or any(each.keys is None for each in leaf.conditions):
         return (Gate(leaf.path, "present"),)
-    exact = [Gate(leaf.path, "exact", value) for value in leaf.exact]
-    return (*exact, *(Gate(leaf.path, *key) for each in leaf.conditions for key in each.keys or ()))
+    keys = dict.fromkeys(key for each in leaf.conditions for key in each.keys or ())
+    return (*(Gate(leaf.path, "exact", value) for value in leaf.exact), *(Gate(leaf.path, *key) for key in keys))
 
 
 def _cost(gates: tuple[Gate, ...]) -> int:

@@ -144,7 +144,7 @@ class _Compiler:
     def _collect(self, condition: Condition, exact: set[Value], conditions: list[Condition]) -> None:
         """Put a condition where it is tested fastest."""
         match condition.keys:
-            case (("exact", value),):
+            case (("exact", str() | int() | bytes() as value),):
                 exact.add(value)
             case _:
                 conditions.append(condition)

@@ -13,11 +13,18 @@ from headrace.services.sns import limits
 Value = str | int | bytes
 """A string is itself, a number its hundred-thousandths, and everything else the bytes of its JSON."""
 
-Key = tuple[str, Value]
-"""What a value is looked up by: `exact`, `prefix`, `suffix` or `folded`, and the text to compare with."""
+Range = tuple[int, int]
+"""Numbers from and to, both of them included."""
+
+Key = tuple[str, Value | Range]
+"""What a value is looked up by: `exact`, `prefix`, `suffix` or `folded` and what to compare with, or a `range`."""
 
 _UNIT: Final = 100_000
 """AWS: numbers are compared up to five digits after the point."""
+
+
+_INFINITE: Final = limits.FILTER_NUMBER * _UNIT + 1
+"""Beyond every number that is compared."""
 
 
 class BadPattern(Exception):
@@ -151,13 +158,9 @@ def cidr(text: str) -> Condition:
 
 def between(bottom: int | None, top: int | None, *, open_bottom: bool = False, open_top: bool = False) -> Condition:
     """A number of a range; an end that is None is open to infinity, one that is `open` does not belong to it."""
-    low = None if bottom is None else bottom + open_bottom
-    high = None if top is None else top - open_top
-
-    def test(given: Value) -> bool:
-        return isinstance(given, int) and (low is None or low <= given) and (high is None or given <= high)
-
-    return Condition(test)
+    low = -_INFINITE if bottom is None else bottom + open_bottom
+    high = _INFINITE if top is None else top - open_top
+    return Condition(lambda given: isinstance(given, int) and low <= given <= high, (("range", (low, high)),))
 
 
 def anything_but(conditions: Sequence[Condition]) -> Condition:

@@ -6,7 +6,7 @@ in the message speaks for (`TopicMatcher`).
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from functools import lru_cache
 from typing import Any, Final
 
@@ -15,6 +15,7 @@ import msgspec
 from headrace.services.sns import limits
 from headrace.services.sns.filter_gates import Gate, gates_of
 from headrace.services.sns.filter_policies import Leaf, Node, Path, read_policy
+from headrace.services.sns.filter_tables import Table
 from headrace.services.sns.filter_values import Value, normalise, number
 from headrace.services.sns.records import MessageAttribute, Publication
 
@@ -194,7 +195,7 @@ class TopicMatcher:
     def __init__(self) -> None:
         self._policies: dict[str, tuple[Policy, str]] = {}
         self._always: dict[str, None] = {}
-        self._tables: dict[tuple[str, Path], _Table] = {}
+        self._tables: dict[tuple[str, Path], Table] = {}
 
     def add(self, subscription: str, policy: Policy, protocol: str = "default") -> None:
         """Take up a subscription's policy, in the place of the one it had. `protocol` tells which body it is to see."""
@@ -207,7 +208,7 @@ class TopicMatcher:
             place = policy.scope, gate.path
             table = self._tables.get(place)
             if table is None:
-                table = self._tables[place] = _Table()
+                table = self._tables[place] = Table()
             table.add(gate, subscription)
 
     def remove(self, subscription: str) -> None:
@@ -239,75 +240,3 @@ class TopicMatcher:
     def _matches(self, name: str, prepared: Prepared) -> bool:
         policy, prepared.protocol = self._policies[name]
         return policy.matches(prepared)
-
-
-_Names = dict[str, None]
-
-
-class _Table:
-    """The candidates by what stands at one path.
-
-    `present` is for those that any value speaks for; prefixes and suffixes stand by their lengths.
-    """
-
-    __slots__ = ("_affixes", "_exact", "_folded", "_present")
-
-    def __init__(self) -> None:
-        self._present: _Names = {}
-        self._exact: dict[Value, _Names] = {}
-        self._folded: dict[Value, _Names] = {}
-        self._affixes: dict[tuple[str, int], dict[Value, _Names]] = {}
-
-    def __bool__(self) -> bool:
-        return bool(self._present or self._exact or self._folded or self._affixes)
-
-    def add(self, gate: Gate, name: str) -> None:
-        """Note a candidate."""
-        if gate.kind == "present":
-            self._present[name] = None
-        elif gate.kind == "exact":
-            self._exact.setdefault(gate.value, {})[name] = None
-        elif gate.kind == "folded":
-            self._folded.setdefault(gate.value, {})[name] = None
-        else:
-            place = gate.kind, len(str(gate.value))
-            self._affixes.setdefault(place, {}).setdefault(gate.value, {})[name] = None
-
-    def remove(self, gate: Gate, name: str) -> None:
-        """Forget a candidate that was noted."""
-        if gate.kind == "present":
-            self._present.pop(name, None)
-        elif gate.kind == "exact":
-            _discard(self._exact, gate.value, name)
-        elif gate.kind == "folded":
-            _discard(self._folded, gate.value, name)
-        else:
-            place = gate.kind, len(str(gate.value))
-            if place in self._affixes and not _discard(self._affixes[place], gate.value, name):
-                del self._affixes[place]
-
-    def find(self, values: Iterable[Value]) -> Iterator[_Names]:
-        """The candidates that the values speak for."""
-        if self._present:
-            yield self._present
-        for value in values:
-            if (found := self._exact.get(value)) is not None:
-                yield found
-            if not isinstance(value, str):
-                continue
-            if self._folded and (found := self._folded.get(value.lower())) is not None:
-                yield found
-            for (kind, length), names in self._affixes.items():
-                affix = value[:length] if kind == "prefix" else value[len(value) - length :]
-                if length <= len(value) and (found := names.get(affix)) is not None:
-                    yield found
-
-
-def _discard(names: dict[Value, _Names], value: Value, name: str) -> dict[Value, _Names]:
-    """Take a name out; what is left."""
-    found = names.get(value)
-    if found is not None:
-        found.pop(name, None)
-        if not found:
-            del names[value]
-    return names
