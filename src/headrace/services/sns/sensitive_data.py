@@ -54,7 +54,7 @@ _KEYS: Final[Mapping[str, str]] = {
     "PgpPrivateKey": "PGP PRIVATE KEY BLOCK",
     "PkcsPrivateKey": "(?:RSA |EC |DSA |ENCRYPTED )?PRIVATE KEY",
 }
-_PUTTY: Final = re.compile(r"PuTTY-User-Key-File-\d: .*?Private-MAC: [0-9a-f]+", re.DOTALL)
+_PUTTY: Final = re.compile(r"PuTTY-User-Key-File-\d: (?:(?!PuTTY-User).)*?Private-MAC: [0-9a-f]+", re.DOTALL)
 
 
 def _matches(pattern: re.Pattern[str], group: int = 0) -> Detector:
@@ -124,7 +124,8 @@ def _security_numbers(text: str) -> Iterator[Span]:
 
 
 def _private_key(name: str) -> Detector:
-    return _matches(re.compile(rf"-----BEGIN {name}-----.*?-----END {name}-----", re.DOTALL))
+    # A key ends before the next begins: without that, many beginnings would each be followed to the end of the text.
+    return _matches(re.compile(rf"-----BEGIN {name}-----(?:(?!-----BEGIN).)*?-----END {name}-----", re.DOTALL))
 
 
 DETECTORS: Final[Mapping[str, Detector]] = {
