@@ -17,7 +17,7 @@ from headrace.engines.sqlite.engine import SqliteEngine
 from headrace.errors import ServiceError
 from headrace.primitives.engine import Engine
 from headrace.services.sns import operations as sns_operations
-from headrace.services.sns import sms_store
+from headrace.services.sns import signing, sms_store
 from headrace.services.sns.state import State as SnsState
 from headrace.services.sns.transports.choice import check_channels
 from headrace.services.sns.transports.outbox import BadFilter, Outbox
@@ -71,6 +71,7 @@ class App:
                 advance=self.advance if settings.clock == "virtual" and settings.serves_test_endpoints else None,
                 outbox=self.show_outbox if settings.serves_test_endpoints else None,
                 answered=self.answer_sms if settings.serves_test_endpoints else None,
+                certificate=functools.partial(signing.certificate, self.server),
             ),
         )
 
@@ -105,6 +106,7 @@ class App:
         for state in self.states.values():
             await state.close()
         await self.engine.reset()
+        self.server.kept.clear()
         for service, build in STATES.items():
             self.states[service] = build(self.server)
         await self._start_services()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Awaitable, Callable
 from typing import Annotated, Any, Final
 
@@ -22,6 +23,9 @@ GREETING: Final = {
 }
 """What somebody who looks at `/` is told."""
 
+CERTIFICATE: Final = re.compile(r"/SimpleNotificationService-([0-9a-f]{32})\.pem").fullmatch
+"""AWS: where the certificates are that notifications are signed with."""
+
 _READS: Final = frozenset({"GET", "HEAD"})
 
 _encode: Final = msgspec.json.Encoder().encode
@@ -38,7 +42,7 @@ class _Sms(msgspec.Struct):
 
 def is_for_headrace(request: Request) -> bool:
     """Whether a request is for Headrace itself: for its endpoints, or a look at `/` that calls no AWS action."""
-    if request.path.startswith(PREFIX):
+    if request.path.startswith((PREFIX, "/SimpleNotificationService-")):
         return True
     looks = request.method in _READS and request.path == "/" and not request.query_string
     return looks and request.headers.get("authorization") is None and request.headers.get("x-amz-target") is None
@@ -50,7 +54,8 @@ class Control:
     `health` says how the server is; `reset` forgets everything stored (None where test endpoints are off); `advance`
     moves the clock on by milliseconds and says what it shows then (None where the clock is not virtual). `outbox` shows
     messages that wait for somebody to look at them, `answered` takes what a person has answered to an SMS (both None
-    where test endpoints are off).
+    where test endpoints are off). `certificate` gives the certificate of an id, in PEM, that notifications are signed
+    with.
     """
 
     def __init__(
@@ -61,12 +66,14 @@ class Control:
         advance: Callable[[int], Awaitable[int]] | None,
         outbox: Callable[[dict[str, str]], Awaitable[dict[str, Any]]] | None = None,
         answered: Callable[[str, str], Awaitable[None]] | None = None,
+        certificate: Callable[[str], Awaitable[bytes | None]] | None = None,
     ) -> None:
         self._health = health
         self._reset = reset
         self._advance = advance
         self._outbox = outbox
         self._answered = answered
+        self._certificate = certificate
         self._answers: dict[str, Callable[[Request], Awaitable[Response]]] = {
             "reset": self._forget,
             "clock": self._move_clock,
@@ -82,6 +89,8 @@ class Control:
         """
         if request.path == "/":
             return _answer(request, GREETING)
+        if not request.path.startswith(PREFIX):
+            return await self._show_certificate(request)
         name = request.path.removeprefix(PREFIX).rstrip("/")
         method = _METHODS.get(name)
         if method is None:
@@ -91,6 +100,16 @@ class Control:
         if name == "health":
             return _answer(request, self._health())
         return await self._answers[name](request)
+
+    async def _show_certificate(self, request: Request) -> Response:
+        """A certificate for whoever asks, as checking a signature takes no permission."""
+        if request.method not in _READS:
+            raise ServiceError("MethodNotAllowed", f"{request.path} takes GET only.", status=405)
+        named = CERTIFICATE(request.path)
+        found = await self._certificate(named[1]) if named is not None and self._certificate is not None else None
+        if found is None:
+            raise ServiceError("NotFound", f"There is no certificate {request.path}.", status=404)
+        return Response(200, [("content-type", "application/x-pem-file"), ("x-amzn-requestid", request.id)], found)
 
     async def _forget(self, request: Request) -> Response:
         if self._reset is None:

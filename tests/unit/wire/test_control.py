@@ -89,3 +89,28 @@ async def test_an_endpoint_that_is_off_says_how_to_turn_it_on(request_of, name, 
     with pytest.raises(ServiceError, match=option) as refused:
         await control.answer(request_of(b'{"advance_s": 1}', path=f"/_headrace/{name}"))
     assert refused.value.status == 404
+
+
+CERTIFICATE_ID = "0123456789abcdef" * 2
+
+
+async def test_certificates(request_of):
+    async def certificate(certificate_id):
+        return b"PEM" if certificate_id == CERTIFICATE_ID else None
+
+    control = Control(health=dict, reset=None, advance=None, certificate=certificate)
+    request = request_of(path=f"/SimpleNotificationService-{CERTIFICATE_ID}.pem", method="GET")
+    assert is_for_headrace(request)
+    response = await control.answer(request)
+    assert (response.status, response.body) == (200, b"PEM")
+    assert ("content-type", "application/x-pem-file") in response.headers
+
+
+@pytest.mark.parametrize(
+    ("name", "method", "status"),
+    [(CERTIFICATE_ID, "POST", 405), ("f" * 32, "GET", 404), ("../secret", "GET", 404), ("", "GET", 404)],
+)
+async def test_certificates_that_there_are_not(control, request_of, name, method, status):
+    with pytest.raises(ServiceError, match="SimpleNotificationService") as refused:
+        await control.answer(request_of(path=f"/SimpleNotificationService-{name}.pem", method=method))
+    assert refused.value.status == status

@@ -99,7 +99,7 @@ async def _load(server: Server) -> Signer:
     metadata = server.engine.metadata
     supplied = server.channels
     if supplied.signing_key:
-        record = await asyncio.to_thread(_read_files, supplied.signing_key, supplied.signing_cert)
+        record = await asyncio.to_thread(_read_supplied, supplied.signing_key, supplied.signing_cert)
     else:
         entry = await metadata.get(KEY_KEY)
         record = _decode(entry.value) if entry is not None else await _make(server)
@@ -110,13 +110,21 @@ async def _load(server: Server) -> Signer:
     return found
 
 
-def _read_files(key: str, certificate: str) -> KeyRecord:
+def read_files(key: str, certificate: str) -> KeyRecord:
+    """The key and the certificate in these files. Raises ValueError when messages cannot be signed with them."""
     try:
         record = KeyRecord(key=Path(key).read_bytes(), certificate=Path(certificate).read_bytes())
         Signer(record)
     except (OSError, ValueError, TypeError) as error:
-        raise ServiceError("InternalError", f"The key that messages are signed with: {error}", status=500) from error
+        raise ValueError(f"messages cannot be signed with {key} and {certificate}: {error}") from error
     return record
+
+
+def _read_supplied(key: str, certificate: str) -> KeyRecord:
+    try:
+        return read_files(key, certificate)
+    except ValueError as error:
+        raise ServiceError("InternalError", str(error), status=500) from error
 
 
 async def _make(server: Server) -> KeyRecord:

@@ -125,7 +125,7 @@ async def test_a_key_that_cannot_be_used(engine, own, tmp_path, broken):
     with pytest.raises(ServiceError) as caught:
         await signing.signer(process(engine, VirtualClock(START_MS), **paths))
     assert caught.value.code == "InternalError"
-    assert caught.value.message.startswith("The key that messages are signed with:")
+    assert caught.value.message.startswith("messages cannot be signed with ")
 
 
 def test_the_record_survives_storage(own):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from headrace.context import Channels, Server
+from headrace.services.sns import signing
 from headrace.services.sns.endpoints import is_phone_number
 from headrace.services.sns.transports import Transport, mail
 from headrace.services.sns.transports.email import EmailTransport
@@ -28,6 +29,8 @@ def check_channels(channels: Channels) -> None:
     if channels.sms_number and not is_phone_number(channels.sms_number):
         raise ValueError(f"sms_number must be a number in the form E.164 like +15550100, not {channels.sms_number}")
     read_setting(channels.push)
+    if channels.signing_key:
+        signing.read_files(channels.signing_key, channels.signing_cert)
 
 
 def make_transports(server: Server) -> dict[str, Transport]:
