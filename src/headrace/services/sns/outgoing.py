@@ -86,6 +86,9 @@ class OutgoingWorker:
         received = await self._server.engine.queues.receive(
             self._queue, max_messages=room, visibility_timeout_ms=limits.ATTEMPT_MS, wait_ms=limits.IDLE_WAIT_MS
         )
+        if not received:
+            # An engine that is to stop waits for nothing any more: without this the loop would never come to stop us.
+            await asyncio.sleep(0)
         for each in received:
             if each.message_id not in self._attempts:
                 task = asyncio.get_running_loop().create_task(self._attempt(each))
