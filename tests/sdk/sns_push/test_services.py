@@ -153,7 +153,7 @@ def test_access_is_renewed(firebase, service, until):
     def access_of(message):
         sns.publish(TargetArn=endpoint, Message=message)
         until(lambda: [call for call in service.calls if message.encode() in call.body])
-        return [call.headers["authorization"] for call in service.calls if message.encode() in call.body][0]
+        return next(call.headers["authorization"] for call in service.calls if message.encode() in call.body)
 
     assert access_of("one") == "Bearer access-1"
     server.advance(3_600)
