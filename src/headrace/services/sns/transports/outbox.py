@@ -22,6 +22,7 @@ _TRIM_EVERY: Final = 256
 _READ_BYTES: Final = 4 * 1024 * 1024
 _READ_MESSAGES: Final = 1_000
 _FILTERS: Final = ("protocol", "to", "kind", "topic_arn", "subscription_arn", "message_id", "account", "region")
+_OTHERS: Final = ("contains", "after", "limit", "wait_s")
 
 _encode: Final = msgspec.json.Encoder().encode
 _decode: Final = msgspec.json.Decoder().decode
@@ -58,23 +59,33 @@ class Outbox:
 
         `protocol`, `to`, `kind`, `topic_arn`, `subscription_arn`, `message_id`, `account` and `region` compare the
         member of that name; `contains` looks for a text anywhere in a message; `after` is the sequence to go on from,
-        `limit` how many at most. Raises BadFilter.
+        `limit` how many at most, and `wait_s` how long to wait for the first. Raises BadFilter.
         """
         after, most = _number(filters, "after", 0), _number(filters, "limit", limits.OUTBOX_PAGE)
-        unknown = filters.keys() - {*_FILTERS, "contains", "after", "limit"}
+        wait_ms = 1000 * min(_number(filters, "wait_s", 0), limits.OUTBOX_WAIT_S)
+        unknown = filters.keys() - {*_FILTERS, *_OTHERS}
         if unknown:
-            known = ", ".join((*_FILTERS, "contains", "after", "limit"))
-            raise BadFilter(f"There is no filter {min(unknown)}; there are {known}.")
+            raise BadFilter(f"There is no filter {min(unknown)}; there are {', '.join((*_FILTERS, *_OTHERS))}.")
+        clock = self._server.clock
+        until_ms = clock.now_ms() + wait_ms
+        while True:
+            found, after = await self._find(filters, after, min(most, limits.OUTBOX_PAGE))
+            left_ms = until_ms - clock.now_ms()
+            if found or left_ms <= 0 or not await self._server.engine.logs.wait(LOG, after, wait_ms=left_ms):
+                return {"messages": found, "next": after}
+
+    async def _find(self, filters: Mapping[str, str], after: int, most: int) -> tuple[list[dict[str, Any]], int]:
+        """The next messages that the filters let through, and how far was read."""
         found: list[dict[str, Any]] = []
-        while len(found) < min(most, limits.OUTBOX_PAGE) and (records := await self._read(after)):
+        while len(found) < most and (records := await self._read(after)):
             for record in records:
                 after = record.sequence
                 message = _decode(record.data)
                 if _passes(message, filters, record.data):
                     found.append({"sequence": record.sequence, **message})
-                if len(found) == min(most, limits.OUTBOX_PAGE):
-                    break
-        return {"messages": found, "next": after}
+                    if len(found) == most:
+                        break
+        return found, after
 
     async def _read(self, after: int) -> list[Record]:
         try:
