@@ -159,6 +159,9 @@ OUTBOX_RETENTION_MS: Final = 7 * 86_400_000
 OUTBOX_PAGE: Final = 1_000
 """Messages that one look into the outbox shows at most."""
 
+OUTBOX_WAIT_S: Final = 20
+"""How long a look into the outbox waits for a message at most."""
+
 REPLAY_BYTES: Final = 256 * 1024
 """Archived bytes that a replay reads at once."""
 
@@ -176,6 +179,8 @@ FILTER_POLICY_COMBINATIONS: Final = 150
 FILTER_NUMBER: Final = 1_000_000_000
 """AWS: numbers are compared from minus to plus a thousand million."""
 
+DATA_PROTECTION_CHARS: Final = 30_720
+
 # This service's own: filter policies
 
 FILTER_POLICY_DEPTH: Final = 100
@@ -183,3 +188,7 @@ FILTER_POLICY_DEPTH: Final = 100
 
 FILTER_POLICIES_CACHED: Final = 10_000
 """Policies that are kept compiled by their text."""
+
+SIGNING_KEY_BITS: Final = 2_048
+CERTIFICATE_DAYS: Final = 3_650
+"""How long the certificate holds that messages' signatures are checked with."""
