@@ -33,7 +33,7 @@ TEXT_TYPE: Final = "text/plain; charset=UTF-8"
 # Envelopes
 
 
-def confirmation(delivery: Delivery, signer: Signer, base: str) -> str:
+async def confirmation(delivery: Delivery, signer: Signer, base: str) -> str:
     """The envelope of a message that asks to confirm a subscription, or to restore one that was ended."""
     publication = delivery.publication
     url = subscribe_url(base, publication.topic_arn, delivery.token)
@@ -48,7 +48,7 @@ def confirmation(delivery: Delivery, signer: Signer, base: str) -> str:
         "SubscribeURL": url,
         "Timestamp": members["Timestamp"],
         "SignatureVersion": version,
-        "Signature": signer.sign(canonical(members), version),
+        "Signature": await signer.begin(canonical(members), version),
         "SigningCertURL": certificate_url(base, signer.certificate_id),
     }
     return "{\n" + ",\n".join(f"  {json_text(name)} : {json_text(value)}" for name, value in values.items()) + "\n}"
@@ -57,7 +57,7 @@ def confirmation(delivery: Delivery, signer: Signer, base: str) -> str:
 async def envelope(server: Server, delivery: Delivery) -> str:
     """The JSON that a delivery's endpoint gets where it does not get the text alone. Raises StorageError."""
     if delivery.kind != NOTIFICATION:
-        return confirmation(delivery, await signing.signer(server), base_url(server))
+        return await confirmation(delivery, await signing.signer(server), base_url(server))
     wrapper = await Wrapper.make(server, delivery.publication, delivery.protocol)
     return wrapper.body(delivery.subscription_arn)
 

@@ -14,11 +14,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 import msgspec
+import structlog
 
 from headrace.context import Server
 from headrace.errors import ServiceError
 from headrace.primitives.metadata import Conflict
 from headrace.services.sns import limits
+from headrace.services.sns.signing_threads import CannotSign, NativeKey, SigningThreads
 
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.padding import PKCS1v15
@@ -35,6 +37,9 @@ _ID_CHARS: Final = 32
 def certificate_key(certificate_id: str) -> str:
     """The metadata key that a certificate is kept under."""
     return f"sns/signing/certificate/{certificate_id}"
+
+
+log = structlog.get_logger()
 
 
 class KeyRecord(msgspec.Struct, frozen=True, kw_only=True, tag_field="v", tag=1):
@@ -67,11 +72,39 @@ class Signer:
         self._padding: PKCS1v15 = padding.PKCS1v15()
         # AWS: version 1 is SHA1, which whoever wants better leaves with the topic's SignatureVersion 2.
         self._hashes: dict[str, HashAlgorithm] = {"1": hashes.SHA1(), "2": hashes.SHA256()}  # noqa: S303
+        self._threads = self._start_threads(
+            key.private_bytes(
+                serialization.Encoding.DER, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+            )
+        )
 
-    def sign(self, text: str, version: str) -> str:
-        """The signature of a text in base64; `version` "1" takes its SHA-1, "2" its SHA-256."""
+    def _start_threads(self, der: bytes) -> SigningThreads | None:
+        """Threads to sign on; None where they would only be in the loop's way."""
+        try:
+            return SigningThreads(NativeKey(der, self._key.key_size // 8, self._sign_here).sign)
+        except CannotSign as reason:
+            log.info("messages are signed on the event loop", reason=str(reason))
+            return None
+
+    def begin(self, text: str, version: str) -> asyncio.Future[str]:
+        """Have a text signed; the signature, in base64. `version` "1" takes its SHA-1, "2" its SHA-256.
+
+        What is begun in one turn of the loop is signed at the same time.
+        """
         data = text.encode(errors="surrogatepass")
-        return base64.b64encode(self._key.sign(data, self._padding, self._hashes[version])).decode()
+        if self._threads is not None:
+            return self._threads.begin(data, version)
+        made = asyncio.get_running_loop().create_future()
+        made.set_result(base64.b64encode(self._sign_here(data, version)).decode())
+        return made
+
+    def close(self) -> None:
+        """Let the threads end."""
+        if self._threads is not None:
+            self._threads.close()
+
+    def _sign_here(self, data: bytes, version: str) -> bytes:
+        return self._key.sign(data, self._padding, self._hashes[version])
 
 
 async def signer(server: Server) -> Signer:
@@ -83,6 +116,13 @@ async def signer(server: Server) -> Signer:
             if found is None:
                 found = server.kept[_KEPT] = await _load(server)
     return found
+
+
+def close(server: Server) -> None:
+    """Let go of the server's signer; the next message has it loaded again."""
+    found: Signer | None = server.kept.pop(_KEPT, None)
+    if found is not None:
+        found.close()
 
 
 async def certificate(server: Server, certificate_id: str) -> bytes | None:
@@ -114,7 +154,7 @@ def read_files(key: str, certificate: str) -> KeyRecord:
     """The key and the certificate in these files. Raises ValueError when messages cannot be signed with them."""
     try:
         record = KeyRecord(key=Path(key).read_bytes(), certificate=Path(certificate).read_bytes())
-        Signer(record)
+        Signer(record).close()
     except (OSError, ValueError, TypeError) as error:
         raise ValueError(f"messages cannot be signed with {key} and {certificate}: {error}") from error
     return record

@@ -8,14 +8,13 @@ from __future__ import annotations
 import base64
 import datetime as dt
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Final
 from urllib.parse import quote
 
 from headrace.context import Server
 from headrace.services.sns import signing
 from headrace.services.sns.records import MessageAttribute, Publication
-from headrace.services.sns.signing import Signer
 
 CERTIFICATE_PATH: Final = "/SimpleNotificationService-{}.pem"
 NOTIFICATION: Final = "Notification"
@@ -84,11 +83,9 @@ class Wrapper:
 
     __slots__ = ("_after", "_base", "_before")
 
-    def __init__(self, publication: Publication, text: str, signer: Signer, base: str) -> None:
-        version = publication.signature_version
-        members = signed_members(NOTIFICATION, publication, text)
-        signature = signer.sign(canonical(members), version)
-        self._base = base
+    def __init__(self, publication: Publication, text: str, signature: str, urls: tuple[str, str]) -> None:
+        """`urls` are the server's, and that of the certificate."""
+        self._base, certificate = urls
         lines = [
             '  "Type" : "Notification"',
             f'  "MessageId" : {json_text(publication.message_id)}',
@@ -100,10 +97,10 @@ class Wrapper:
             lines.append(f'  "Subject" : {json_text(publication.subject)}')
         lines += [
             f'  "Message" : {json_text(text)}',
-            f'  "Timestamp" : "{members["Timestamp"]}"',
-            f'  "SignatureVersion" : "{version}"',
+            f'  "Timestamp" : "{timestamp(publication.published_at_ms)}"',
+            f'  "SignatureVersion" : "{publication.signature_version}"',
             f'  "Signature" : "{signature}"',
-            f'  "SigningCertURL" : {json_text(certificate_url(base, signer.certificate_id))}',
+            f'  "SigningCertURL" : {json_text(certificate)}',
             '  "UnsubscribeURL" : ',
         ]
         self._before = "{\n" + ",\n".join(lines)
@@ -112,8 +109,25 @@ class Wrapper:
     @classmethod
     async def make(cls, server: Server, publication: Publication, protocol: str = "sqs") -> Wrapper:
         """The envelope that subscribers of a protocol get. Raises StorageError."""
+        return (await cls.make_all(server, [publication], protocol))[0]
+
+    @classmethod
+    async def make_all(
+        cls, server: Server, publications: Sequence[Publication], protocol: str = "sqs"
+    ) -> list[Wrapper]:
+        """The envelopes of many publications, signed at the same time. Raises StorageError."""
         signer = await signing.signer(server)
-        return cls(publication, publication.text_for(protocol), signer, base_url(server))
+        base = base_url(server)
+        urls = base, certificate_url(base, signer.certificate_id)
+        texts = [each.text_for(protocol) for each in publications]
+        begun = [
+            signer.begin(canonical(signed_members(NOTIFICATION, each, text)), each.signature_version)
+            for each, text in zip(publications, texts, strict=True)
+        ]
+        return [
+            cls(each, text, await signature, urls)
+            for each, text, signature in zip(publications, texts, begun, strict=True)
+        ]
 
     def body(self, subscription_arn: str) -> str:
         """The envelope for one subscriber."""

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
 import msgspec
@@ -17,6 +17,7 @@ from headrace.context import Channels, Quotas, Server
 from headrace.engines.sqlite.engine import SqliteEngine
 from headrace.errors import ServiceError
 from headrace.services.sns import signing
+from headrace.services.sns.signing_threads import CannotSign
 
 START_MS = 1_700_000_000_000
 
@@ -48,8 +49,10 @@ async def engine() -> AsyncIterator[SqliteEngine]:
 
 
 @pytest.fixture
-def server(engine) -> Server:
-    return process(engine, VirtualClock(START_MS))
+def server(engine) -> Iterator[Server]:
+    server = process(engine, VirtualClock(START_MS))
+    yield server
+    signing.close(server)
 
 
 @pytest.fixture(scope="module")
@@ -61,7 +64,7 @@ def own() -> signing.KeyRecord:
 async def test_signatures_hold_against_the_certificate(server, version, algorithm):
     signer = await signing.signer(server)
     key = x509.load_pem_x509_certificate(signer.certificate).public_key()
-    signature = base64.b64decode(signer.sign("text \ud83c\udf0d \ud800", version))
+    signature = base64.b64decode(await signer.begin("text \ud83c\udf0d \ud800", version))
     data = "text \ud83c\udf0d \ud800".encode(errors="surrogatepass")
     key.verify(signature, data, padding.PKCS1v15(), algorithm)
     with pytest.raises(InvalidSignature):
@@ -84,7 +87,7 @@ async def test_processes_share_the_key(engine, server):
     others = [process(engine, VirtualClock(START_MS)) for _ in range(2)]
     signers = await asyncio.gather(*(signing.signer(each) for each in (server, *others)))
     assert len({each.certificate_id for each in signers}) == 1
-    assert len({each.sign("x", "2") for each in signers}) == 1
+    assert len({await each.begin("x", "2") for each in signers}) == 1
 
 
 async def test_certificates_are_found_by_their_ids(engine, server):
@@ -130,3 +133,26 @@ async def test_a_key_that_cannot_be_used(engine, own, tmp_path, broken):
 
 def test_the_record_survives_storage(own):
     assert msgspec.msgpack.decode(msgspec.msgpack.encode(own), type=signing.KeyRecord) == own
+
+
+async def test_where_there_are_no_threads_signatures_are_the_same(own, monkeypatch):
+    there = signing.Signer(own)
+
+    def none(*_):
+        raise CannotSign("no library")
+
+    monkeypatch.setattr("headrace.services.sns.signing_threads._libcrypto", none)
+    here = signing.Signer(own)
+    for version in "12":
+        assert await here.begin("text", version) == await there.begin("text", version)
+    for signer in (here, there):
+        signer.close()
+
+
+async def test_a_signer_that_is_let_go_is_loaded_again(server):
+    before = await signing.signer(server)
+    signing.close(server)
+    signing.close(server)
+    after = await signing.signer(server)
+    assert after is not before
+    assert after.certificate_id == before.certificate_id
