@@ -49,7 +49,10 @@ class HttpTransport:
 
     async def _follow(self, request: HttpRequest) -> Answer:
         """The answer at the end of all redirects; one too many is an answer like others, and no success."""
-        url, credentials = http_auth.split_credentials(request.url)
+        try:
+            url, credentials = http_auth.split_credentials(request.url)
+        except ValueError as error:
+            raise BadAddress(f"The URL cannot be used: {error}") from error
         for _ in range(limits.REDIRECTS):
             answer = await self._authorised(HttpRequest(url, request.headers, request.body), credentials)
             target = responses.redirect(answer, url)

@@ -65,10 +65,12 @@ class HttpClient:
                     headers.setdefault(name.lower(), value)
                 challenges = tuple(response.headers.getall("WWW-Authenticate", ()))
                 return Answer(response.status, headers, body, challenges)
-        except (aiohttp.InvalidURL, ValueError, UnicodeError) as error:
+        except aiohttp.InvalidURL as error:
             raise BadAddress(f"The URL cannot be used: {error}") from error
         except (aiohttp.ClientError, OSError) as error:
             raise NoAnswer(describe(error)) from error
+        except ValueError as error:  # a certificate's fault is one too, and was caught before
+            raise BadAddress(f"The URL cannot be used: {error}") from error
 
     async def close(self) -> None:
         """Close all connections."""
@@ -117,7 +119,7 @@ def trust(ca_file: str) -> ssl.SSLContext:
 
 def describe(error: BaseException) -> str:
     """What kept an answer from coming, in one line."""
-    if isinstance(error, ssl.SSLCertVerificationError):
-        return f"The endpoint's certificate was not accepted: {error.verify_message}"
-    text = str(error) or type(error).__name__
-    return f"The endpoint did not answer: {text}"
+    fault = getattr(error, "certificate_error", error)
+    if isinstance(fault, ssl.SSLCertVerificationError):
+        return f"The endpoint did not show a certificate that is trusted: {fault.verify_message}"
+    return f"The endpoint did not answer: {str(error) or type(error).__name__}"
