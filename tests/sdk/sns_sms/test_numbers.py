@@ -115,12 +115,18 @@ def test_opted_out_numbers_by_the_page(sns, headrace):
 
 def test_a_spend_limit(sns, outbox):
     sns.set_sms_attributes(attributes={"MonthlySpendLimit": "1"})
-    for n in range(160):
-        sns.publish(PhoneNumber=NUMBER, Message=str(n))
-    outbox(155)
+    text = "x" * 1600  # 11 parts: 14 messages cost 99 cents
+    for n in range(14):
+        sns.publish(PhoneNumber=NUMBER, Message=text)
+        outbox(n + 1)
+    sns.publish(PhoneNumber=NUMBER, Message=text)
+    sns.publish(PhoneNumber="+15550101", Message="x")
+    outbox(1, to="+15550101")
+    sns.publish(PhoneNumber="+15550102", Message="x")
     sns.set_sms_attributes(attributes={"MonthlySpendLimit": "2"})
     sns.publish(PhoneNumber=NUMBER, Message="more")
     outbox(1, contains="more")
+    outbox(14, contains="x" * 1600)
 
 
 def test_a_price_that_is_too_high(sns, outbox):

@@ -130,7 +130,9 @@ HTTP_ATTEMPT_MS: Final = 15_000
 HTTP_CONNECTIONS: Final = 4_096
 """Connections to endpoints at once, idle ones included."""
 
-HTTP_CONNECTIONS_PER_HOST: Final = 64
+HTTP_CONNECTIONS_PER_HOST: Final = 1_024
+"""As many to one host and port: several subscriptions may share it, and a slow one must not hold up the others."""
+
 REDIRECTS: Final = 5
 RESPONSE_READ_BYTES: Final = 65_536
 """How much of an endpoint's answer is read; the connection is given up when there is more."""
@@ -142,6 +144,7 @@ CHALLENGES_CACHED: Final = 1_000
 
 SMTP_ATTEMPT_MS: Final = 60_000
 SMTP_CONNECTIONS: Final = 4
+SMS_ATTEMPT_MS: Final = 60_000
 SMPP_WINDOW: Final = 10
 """Short messages under way at once that the message centre has not answered."""
 
@@ -190,5 +193,8 @@ FILTER_POLICIES_CACHED: Final = 10_000
 """Policies that are kept compiled by their text."""
 
 SIGNING_KEY_BITS: Final = 2_048
+SIGNING_THREADS: Final = 4
+"""Threads that messages are signed on, if the machine has as many cores."""
+
 CERTIFICATE_DAYS: Final = 3_650
 """How long the certificate holds that messages' signatures are checked with."""

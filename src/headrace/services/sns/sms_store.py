@@ -35,19 +35,26 @@ async def change_settings(server: Server, region: str, account: str, given: Mapp
     raise rules.too_busy()
 
 
-async def spend(server: Server, region: str, account: str, amount: int) -> bool:
-    """Count what a message costs towards the month's limit; False, and nothing counted, when it is above that.
+async def may_spend(server: Server, region: str, account: str, amount: int) -> bool:
+    """Whether a message of that price is within the month's limit.
 
     AWS has a limit of a dollar a month until it is raised; here there is none until one is set.
     """
     limit = (await settings(server, region, account)).get("MonthlySpendLimit")
+    if limit is None:
+        return True
+    entry = await server.engine.metadata.get(sms_records.spending_key(region, account, server.clock.now_ms()))
+    spent = 0 if entry is None else sms_records.decode_spending(entry.value).spent
+    return spent + amount <= int(limit) * sms_rules.UNITS_PER_DOLLAR
+
+
+async def spend(server: Server, region: str, account: str, amount: int) -> None:
+    """Count what a message that was sent costs. AWS: the limit may be passed by what is under way just then."""
     key = sms_records.spending_key(region, account, server.clock.now_ms())
     metadata = server.engine.metadata
     for _ in range(limits.CONFLICT_RETRIES):
         entry = await metadata.get(key)
         spent = amount + (0 if entry is None else sms_records.decode_spending(entry.value).spent)
-        if limit is not None and spent > int(limit) * sms_rules.UNITS_PER_DOLLAR:
-            return False
         try:
             await metadata.put(
                 key,
@@ -56,8 +63,7 @@ async def spend(server: Server, region: str, account: str, amount: int) -> bool:
             )
         except Conflict:
             continue
-        return True
-    raise rules.too_busy()
+        return
 
 
 async def opt_out(server: Server, number: str) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import ssl
 from email.message import EmailMessage
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Final
@@ -36,6 +37,7 @@ class EmailTransport:
         self._outbox = outbox
         url = server.channels.smtp_url
         self._mail_server = mail.read_server(url) if url else None
+        self._tls: ssl.SSLContext | None = None
         self._idle: list[aiosmtplib.SMTP] = []
         self._room = asyncio.Semaphore(limits.SMTP_CONNECTIONS)
 
@@ -56,7 +58,7 @@ class EmailTransport:
         except ValueError as error:  # what the email package takes for no address, though SNS did
             return failed(f"The e-mail cannot be written: {error}")
         try:
-            async with self._room, within(self._server.clock, limits.SMTP_ATTEMPT_MS):
+            async with within(self._server.clock, limits.SMTP_ATTEMPT_MS), self._room:
                 return await self._hand_in(message, delivery.endpoint)
         except TimeoutError:
             return retry("The mail server did not answer in time")
@@ -113,6 +115,8 @@ class EmailTransport:
 
         server = self._mail_server
         assert server is not None
+        if self._tls is None:
+            self._tls = trust(self._server.channels.ca_file)
         client = aiosmtplib.SMTP(
             hostname=server.host,
             port=server.port,
@@ -120,7 +124,7 @@ class EmailTransport:
             password=server.password or None,
             use_tls=server.tls,
             start_tls=None if server.tls else _STARTTLS[server.starttls],
-            tls_context=trust(self._server.channels.ca_file),
+            tls_context=self._tls,
             timeout=None,
         )
         try:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import ssl
 import tempfile
 from collections.abc import Mapping
@@ -17,7 +18,7 @@ from headrace.services.sns import limits, platform_rules, platform_store, rules
 from headrace.services.sns.platform_records import ApplicationRecord, EndpointRecord
 from headrace.services.sns.platform_store import Device
 from headrace.services.sns.records import Delivery
-from headrace.services.sns.transports import Outcome, Verdict, failed, retry
+from headrace.services.sns.transports import Outcome, Verdict, failed, retry, status
 from headrace.services.sns.transports.deadline import within
 from headrace.services.sns.transports.http2_client import Http2Client
 from headrace.services.sns.transports.http_client import BadAddress, HttpClient, NoAnswer, trust
@@ -102,6 +103,10 @@ class PushTransport:
         self._urls = read_setting(server.channels.push)
         self._http2: dict[str, tuple[int, Http2Client]] = {}
         """The connections to Apple by application, and the revision of its credentials."""
+        self._contexts: dict[str, tuple[int, ssl.SSLContext]] = {}
+        """TLS with an application's certificate, which takes a while to set up, and the revision that it is of."""
+        self._granting: dict[str, asyncio.Lock] = {}
+        """Held while an application's access token is asked for, so that it is asked for once."""
         self._access: dict[str, tuple[int, str, int]] = {}
         """Access tokens by application: the revision of its credentials, the token, and until when it is used."""
 
@@ -112,6 +117,7 @@ class PushTransport:
         if device is None or found is None:
             return failed("The endpoint was deleted")
         outcome = await self._deliver(delivery, device, *found)
+        status.write(delivery, outcome, found[0].attributes, status.APPLICATION)
         if outcome.verdict is Verdict.FAILED and not delivery.subscription_arn:
             await self._tell(delivery, device, outcome)
         return outcome
@@ -120,6 +126,7 @@ class PushTransport:
         """Let go of connections."""
         clients = [client for _, client in self._http2.values()]
         self._http2.clear()
+        self._contexts.clear()
         self._access.clear()
         for client in clients:
             await client.close()
@@ -163,7 +170,9 @@ class PushTransport:
             result = service.module.judge(await self._send(service, ready, key, revision), ready)
             if not result.expired:
                 return result
-            self._access.pop(key, None)
+            known = self._access.get(key)
+            if known is not None and known[1] == token:
+                del self._access[key]
             if last and result.outcome.verdict is Verdict.FAILED:
                 return Result(failed("Platform credentials are invalid", status=result.outcome.status))
         return result
@@ -171,7 +180,7 @@ class PushTransport:
     async def _send(self, service: _Service, push: Push, key: str, revision: int) -> Answer:
         request = service.module.request(push)
         if service.module is not apns:
-            return await self._client.send(request, self._tls(push))
+            return await self._client.send(request, self._tls(push, key, revision))
         known = self._http2.get(key)
         if known is None or known[0] != revision:
             if known is not None:
@@ -179,13 +188,23 @@ class PushTransport:
             if len(self._http2) >= limits.PUSH_CLIENTS:
                 _, oldest = self._http2.pop(next(iter(self._http2)))
                 await oldest.close()
-            tls = None if apns.uses_token(push.application) else self._with_certificate(push.application)
-            known = self._http2[key] = (revision, Http2Client(tls or trust(self._server.channels.ca_file)))
+            known = self._http2[key] = (revision, Http2Client(self._apple_tls(push.application)))
         return await known[1].send(request)
 
-    def _tls(self, push: Push) -> ssl.SSLContext | None:
+    def _apple_tls(self, application: Mapping[str, str]) -> ssl.SSLContext:
+        own = not apns.uses_token(application)
+        return self._with_certificate(application) if own else trust(self._server.channels.ca_file)
+
+    def _tls(self, push: Push, key: str, revision: int) -> ssl.SSLContext | None:
         """AWS: MPNS calls are authenticated by the application's certificate."""
-        return self._with_certificate(push.application) if push.platform == "MPNS" else None
+        if push.platform != "MPNS":
+            return None
+        known = self._contexts.get(key)
+        if known is None or known[0] != revision:
+            if len(self._contexts) >= limits.PUSH_CLIENTS:
+                self._contexts.clear()
+            known = self._contexts[key] = (revision, self._with_certificate(push.application))
+        return known[1]
 
     def _with_certificate(self, application: Mapping[str, str]) -> ssl.SSLContext:
         """TLS with the application's certificate and key. Raises BadMessage for ones that cannot be used.
@@ -206,23 +225,33 @@ class PushTransport:
 
     async def _token(self, service: _Service, push: Push, key: str, revision: int) -> str:
         """What to call the service with; "" where a certificate or a signature does."""
-        now_ms = self._server.clock.now_ms()
         known = self._access.get(key)
-        if known is not None and known[0] == revision and now_ms < known[2]:
+        if known is not None and known[0] == revision and self._server.clock.now_ms() < known[2]:
             return known[1]
-        if service.module is apns:
-            if not apns.uses_token(push.application):
-                return ""
-            token, until_ms = apns.signed_token(push.application, now_ms), now_ms + apns.TOKEN_MS
-        elif service.grant is not None:
-            answer = await self._client.send(service.grant(push.base_url, push.application, now_ms))
-            token, until_ms = _read_access(answer, now_ms)
-        else:
+        if service.grant is None and not (service.module is apns and apns.uses_token(push.application)):
             return ""
-        if len(self._access) >= limits.PUSH_CLIENTS:
-            self._access.clear()
-        self._access[key] = (revision, token, until_ms)
-        return token
+        first = key not in self._granting
+        lock = self._granting.setdefault(key, asyncio.Lock())
+        try:
+            async with lock:
+                known = self._access.get(key)
+                if known is None or known[0] != revision or self._server.clock.now_ms() >= known[2]:
+                    known = await self._grant(service, push, revision)
+                    if len(self._access) >= limits.PUSH_CLIENTS:
+                        self._access.clear()
+                    self._access[key] = known
+                return known[1]
+        finally:
+            if first:
+                self._granting.pop(key, None)
+
+    async def _grant(self, service: _Service, push: Push, revision: int) -> tuple[int, str, int]:
+        """A new access token, and until when to use it. Raises NoAnswer, BadAddress and BadMessage."""
+        now_ms = self._server.clock.now_ms()
+        if service.grant is None:
+            return revision, apns.signed_token(push.application, now_ms), now_ms + apns.TOKEN_MS
+        answer = await self._client.send(service.grant(push.base_url, push.application, now_ms))
+        return revision, *_read_access(answer, now_ms)
 
     async def _learn(self, device: Device, result: Result) -> None:
         """Take up what a service said of a device: that its token is no good any more, or is another now."""

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from headrace.context import Server
 from headrace.services.sns import endpoints, sms_rules, sms_store
 from headrace.services.sns.records import Delivery
-from headrace.services.sns.transports import Outcome, delivered, failed, gsm
+from headrace.services.sns.sms_rules import Manner
+from headrace.services.sns.transports import Outcome, Verdict, delivered, failed, gsm, status
 from headrace.services.sns.transports.http_client import HttpClient
 from headrace.services.sns.transports.outbox import Outbox
 from headrace.services.sns.transports.sms_routes import GatewayRoute, Route, SmppRoute, Sms
@@ -27,32 +30,37 @@ class SmsTransport:
 
     async def deliver(self, delivery: Delivery) -> Outcome:
         """Make one attempt. AWS: numbers that opted out, and such as the sandbox does not know, get nothing."""
-        refusal = await self._refusal(delivery)
-        if refusal:
-            return failed(refusal)
-        sms = await self._write(delivery)
-        if isinstance(sms, str):
-            return failed(sms)
-        return await (self._keep(delivery, sms) if self._route is None else self._route.send(sms))
+        region, account = delivery.publication.region, delivery.publication.account
+        settings = await sms_store.settings(self._server, region, account)
+        outcome = await self._deliver(delivery, settings)
+        status.write(delivery, outcome, settings, status.SMS)
+        return outcome
 
-    async def _write(self, delivery: Delivery) -> Sms | str:
-        """The message as it is sent, paid for; or why it is not."""
+    async def _deliver(self, delivery: Delivery, settings: Mapping[str, str]) -> Outcome:
         publication = delivery.publication
         name = await display_name(self._server, publication.topic_arn)
-        text = publication.text_for("sms")
         # AWS: what comes from a topic begins with the topic's display name.
+        text = publication.text_for("sms")
         text = f"{name}> {text}" if name else text
-        if gsm.is_too_long(text):
-            return "Message is too long for SMS"
-        settings = await sms_store.settings(self._server, publication.region, publication.account)
         manner = sms_rules.manner(settings, publication.attributes)
         cost = sms_rules.PRICE * len(gsm.encode(text).parts)
+        refusal = await self._refusal(delivery) or await self._price_refusal(delivery, manner, cost)
+        if refusal or gsm.is_too_long(text):
+            return failed(refusal or "Message is too long for SMS")
+        sender = manner.sender or self._server.channels.sms_number
+        sms = Sms(delivery.endpoint, sender, text, manner.transactional, publication.message_id)
+        outcome = await (self._keep(delivery, sms) if self._route is None else self._route.send(sms))
+        if outcome.verdict is Verdict.DELIVERED:
+            await sms_store.spend(self._server, publication.region, publication.account, cost)
+        return outcome
+
+    async def _price_refusal(self, delivery: Delivery, manner: Manner, cost: int) -> str:
+        """Why a message is too dear; "" when it is not."""
         if manner.max_price is not None and cost > manner.max_price:
             return "Message price exceeds max price"
-        if not await sms_store.spend(self._server, publication.region, publication.account, cost):
-            return "No quota left for account"
-        sender = manner.sender or self._server.channels.sms_number
-        return Sms(delivery.endpoint, sender, text, manner.transactional, publication.message_id)
+        publication = delivery.publication
+        within_limit = await sms_store.may_spend(self._server, publication.region, publication.account, cost)
+        return "" if within_limit else "No quota left for account"
 
     async def close(self) -> None:
         """Let go of connections."""

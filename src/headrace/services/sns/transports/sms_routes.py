@@ -79,19 +79,24 @@ class SmppRoute:
         parts = list(text.parts)
         if len(parts) > 1:
             parts = smpp.concatenated(text.parts, next(self._references))
+        messages = [
+            Message(
+                source=sms.sender,
+                destination=sms.to,
+                octets=part,
+                esm_class=smpp.UDHI if len(parts) > 1 else 0,
+                data_coding=smpp.UCS2 if text.ucs2 else smpp.DEFAULT_ALPHABET,
+                priority=1 if sms.transactional else 0,
+            )
+            for part in parts
+        ]
         try:
-            session = await self._open()
-            for part in parts:
-                message_id = await session.submit(
-                    Message(
-                        source=sms.sender,
-                        destination=sms.to,
-                        octets=part,
-                        esm_class=smpp.UDHI if len(parts) > 1 else 0,
-                        data_coding=smpp.UCS2 if text.ucs2 else smpp.DEFAULT_ALPHABET,
-                        priority=1 if sms.transactional else 0,
-                    )
-                )
+            async with within(self._server.clock, limits.SMS_ATTEMPT_MS):
+                session = await self._open()
+                for each in messages:
+                    message_id = await session.submit(each)
+        except TimeoutError:
+            return retry("The message centre did not answer in time")
         except NoAnswer as error:
             return retry(str(error))
         except SmppError as error:
