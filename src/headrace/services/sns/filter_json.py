@@ -17,7 +17,7 @@ from headrace.errors import ServiceError
 from headrace.services.sns import limits
 from headrace.services.sns.rules import invalid_parameter
 
-_TOKEN: Final = re.compile(r'[\s]*("(?:[^"\\]|\\.)*"|[{}\[\],:]|[^\s{}\[\],:"]+)', re.DOTALL)
+_TOKEN: Final = re.compile(r'\s*("[^"\\]*(?:\\.[^"\\]*)*"|[{}\[\],:]|[^\s{}\[\],:"]+)', re.DOTALL)
 _SOURCE_CHARS: Final = 500
 """So much of a policy's text is shown in an error."""
 

@@ -143,7 +143,7 @@ async def _load(server: Server) -> Signer:
     else:
         entry = await metadata.get(KEY_KEY)
         record = _decode(entry.value) if entry is not None else await _make(server)
-    found = Signer(record)
+    found = await asyncio.to_thread(Signer, record)  # the library takes a while to be loaded
     key = certificate_key(found.certificate_id)
     if await metadata.get(key) is None:
         await metadata.put(key, record.certificate)

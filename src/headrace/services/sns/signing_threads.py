@@ -118,8 +118,8 @@ class SigningThreads:
         return future
 
     def close(self) -> None:
-        """Let the threads end. What still waits is not signed any more."""
-        self._pool.shutdown(wait=False, cancel_futures=True)
+        """Let the threads end, once what was begun is signed."""
+        self._pool.shutdown(wait=False)
 
     def _share_out(self, loop: asyncio.AbstractEventLoop) -> None:
         waiting, self._waiting = self._waiting, []
