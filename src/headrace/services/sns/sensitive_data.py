@@ -6,6 +6,7 @@ not among them.
 
 from __future__ import annotations
 
+import functools
 import ipaddress
 import re
 from collections.abc import Callable, Iterator, Mapping
@@ -14,26 +15,40 @@ from typing import Final
 Span = tuple[int, int]
 Detector = Callable[[str], Iterator[Span]]
 
-_EMAIL: Final = re.compile(
+
+class _Pattern:
+    """A pattern that is compiled when it is first looked for: all of them together would take a third of the start."""
+
+    def __init__(self, text: str, flags: int = 0) -> None:
+        self._text = text
+        self._flags = flags
+
+    @functools.cached_property
+    def finditer(self) -> Callable[[str], Iterator[re.Match[str]]]:
+        """See `re.Pattern.finditer`."""
+        return re.compile(self._text, self._flags).finditer
+
+
+_EMAIL: Final = _Pattern(
     r"(?<![\w.+-])[A-Za-z0-9][A-Za-z0-9._%+'-]{0,63}@[A-Za-z0-9](?:[A-Za-z0-9-]{0,62}\.){1,8}[A-Za-z]{2,24}(?![\w-])",
     re.ASCII,
 )
-_CARD: Final = re.compile(
+_CARD: Final = _Pattern(
     r"(?<![\w-])(?:[2-6][0-9]{3}[ -]?(?:[0-9]{4}[ -]?){2}[0-9]{1,7}|3[0-9]{3}[ -]?[0-9]{6}[ -]?[0-9]{4,5})(?![\w-])"
 )
 _CARD_DIGITS: Final = (13, 19)
-_IPV4: Final = re.compile(
+_IPV4: Final = _Pattern(
     r"(?<![\w.])(?:(?:25[0-5]|2[0-4]\d|1?\d?\d)\.){3}(?:25[0-5]|2[0-4]\d|1?\d?\d)(?![\w]|\.\d)", re.ASCII
 )
-_IPV6: Final = re.compile(r"(?<![\w:.])[0-9A-Fa-f:]{2,39}(?:(?:\d{1,3}\.){3}\d{1,3})?(?![\w:])", re.ASCII)
-_IBAN: Final = re.compile(r"(?<!\w)([A-Z]{2})[0-9]{2}(?: ?[A-Z0-9]){11,30}(?!\w)", re.ASCII)
-_SSN: Final = re.compile(r"(?<![\w-])(?!000|666|9\d\d)\d{3}([- ])(?!00)\d{2}\1(?!0000)\d{4}(?![\w-])", re.ASCII)
-_SSN_NAMED: Final = re.compile(
+_IPV6: Final = _Pattern(r"(?<![\w:.])[0-9A-Fa-f:]{2,39}(?:(?:\d{1,3}\.){3}\d{1,3})?(?![\w:])", re.ASCII)
+_IBAN: Final = _Pattern(r"(?<!\w)([A-Z]{2})[0-9]{2}(?: ?[A-Z0-9]){11,30}(?!\w)", re.ASCII)
+_SSN: Final = _Pattern(r"(?<![\w-])(?!000|666|9\d\d)\d{3}([- ])(?!00)\d{2}\1(?!0000)\d{4}(?![\w-])", re.ASCII)
+_SSN_NAMED: Final = _Pattern(
     r"(?:ssns?|ss#|social[ _-]?security(?:[ _-]?(?:number|no\.?|#))?)\W{0,10}"
     r"((?!000|666|9\d\d)\d{3}(?!00)\d{2}(?!0000)\d{4})(?!\w)",
     re.ASCII | re.IGNORECASE,
 )
-_SECRET_KEY: Final = re.compile(
+_SECRET_KEY: Final = _Pattern(
     r"(?:aws[ _-]?secret[ _-]?(?:access[ _-]?)?key|secret[ _-]?access[ _-]?key|secret[ _-]?key|credentials|"
     r"set-awscredential)\W{0,20}(?<![A-Za-z0-9/+])([A-Za-z0-9/+]{40})(?![A-Za-z0-9/+=])",
     re.ASCII | re.IGNORECASE,
@@ -54,10 +69,10 @@ _KEYS: Final[Mapping[str, str]] = {
     "PgpPrivateKey": "PGP PRIVATE KEY BLOCK",
     "PkcsPrivateKey": "(?:RSA |EC |DSA |ENCRYPTED )?PRIVATE KEY",
 }
-_PUTTY: Final = re.compile(r"PuTTY-User-Key-File-\d: (?:(?!PuTTY-User).)*?Private-MAC: [0-9a-f]+", re.DOTALL)
+_PUTTY: Final = _Pattern(r"PuTTY-User-Key-File-\d: (?:(?!PuTTY-User).)*?Private-MAC: [0-9a-f]+", re.DOTALL)
 
 
-def _matches(pattern: re.Pattern[str], group: int = 0) -> Detector:
+def _matches(pattern: _Pattern, group: int = 0) -> Detector:
     def detect(text: str) -> Iterator[Span]:
         return (match.span(group) for match in pattern.finditer(text))
 
@@ -125,7 +140,7 @@ def _security_numbers(text: str) -> Iterator[Span]:
 
 def _private_key(name: str) -> Detector:
     # A key ends before the next begins: without that, many beginnings would each be followed to the end of the text.
-    return _matches(re.compile(rf"-----BEGIN {name}-----(?:(?!-----BEGIN).)*?-----END {name}-----", re.DOTALL))
+    return _matches(_Pattern(rf"-----BEGIN {name}-----(?:(?!-----BEGIN).)*?-----END {name}-----", re.DOTALL))
 
 
 DETECTORS: Final[Mapping[str, Detector]] = {
@@ -138,7 +153,7 @@ DETECTORS: Final[Mapping[str, Detector]] = {
     **{name: _private_key(title) for name, title in _KEYS.items()},
     **{f"BankAccountNumber-{country}": _accounts(country) for country in _BANKS},
     **{
-        f"PhoneNumber-{country}": _matches(re.compile(rf"(?<![\w.+-]){pattern}(?![\w-]|\.\d)", re.ASCII))
+        f"PhoneNumber-{country}": _matches(_Pattern(rf"(?<![\w.+-]){pattern}(?![\w-]|\.\d)", re.ASCII))
         for country, pattern in ((name, f"(?:{each})") for name, each in _NUMBERS.items())
     },
 }
