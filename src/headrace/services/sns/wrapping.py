@@ -7,13 +7,14 @@ from __future__ import annotations
 
 import base64
 import datetime as dt
+import functools
 import json
 from collections.abc import Mapping, Sequence
 from typing import Final
 from urllib.parse import quote
 
 from headrace.context import Server
-from headrace.services.sns import signing
+from headrace.services.sns import limits, signing
 from headrace.services.sns.records import MessageAttribute, Publication
 
 CERTIFICATE_PATH: Final = "/SimpleNotificationService-{}.pem"
@@ -33,8 +34,12 @@ def base_url(server: Server) -> str:
 
 def timestamp(time_ms: int) -> str:
     """A time as AWS writes it: `2012-05-02T00:54:06.655Z`."""
-    whole = dt.datetime.fromtimestamp(time_ms // 1000, dt.UTC)
-    return f"{whole:%Y-%m-%dT%H:%M:%S}.{time_ms % 1000:03}Z"
+    return f"{_second(time_ms // 1000)}.{time_ms % 1000:03}Z"
+
+
+@functools.lru_cache(maxsize=limits.SECONDS_CACHED)
+def _second(time_s: int) -> str:
+    return f"{dt.datetime.fromtimestamp(time_s, dt.UTC):%Y-%m-%dT%H:%M:%S}"
 
 
 def certificate_url(base: str, certificate_id: str) -> str:
