@@ -21,6 +21,7 @@ from headrace.services.sns import signing, sms_store
 from headrace.services.sns.state import State as SnsState
 from headrace.services.sns.transports.choice import check_channels
 from headrace.services.sns.transports.outbox import BadFilter, Outbox
+from headrace.services.sns.transports.sms_routes import gateway_key
 from headrace.services.sqs import operations as sqs_operations
 from headrace.services.sqs.state import State as SqsState
 from headrace.settings import Settings, SettingsError
@@ -60,6 +61,7 @@ class App:
             channels=_channels(settings),
         )
         self.outbox = Outbox(self.server)
+        answers_key = gateway_key(self.server.channels)
         self.states = {service: build(self.server) for service, build in STATES.items()}
         self.dispatcher = Dispatcher(
             catalog=Catalog(OPERATIONS),
@@ -70,7 +72,8 @@ class App:
                 reset=self.reset if settings.serves_test_endpoints else None,
                 advance=self.advance if settings.clock == "virtual" and settings.serves_test_endpoints else None,
                 outbox=self.show_outbox if settings.serves_test_endpoints else None,
-                answered=self.answer_sms if settings.serves_test_endpoints else None,
+                answered=self.answer_sms if settings.serves_test_endpoints or answers_key else None,
+                answers_key="" if settings.serves_test_endpoints else answers_key,
                 certificate=functools.partial(signing.certificate, self.server),
             ),
         )

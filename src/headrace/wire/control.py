@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hmac
 import re
 from collections.abc import Awaitable, Callable
 from typing import Annotated, Any, Final
@@ -53,9 +54,9 @@ class Control:
 
     `health` says how the server is; `reset` forgets everything stored (None where test endpoints are off); `advance`
     moves the clock on by milliseconds and says what it shows then (None where the clock is not virtual). `outbox` shows
-    messages that wait for somebody to look at them, `answered` takes what a person has answered to an SMS (both None
-    where test endpoints are off). `certificate` gives the certificate of an id, in PEM, that notifications are signed
-    with.
+    messages that wait for somebody to look at them (None where test endpoints are off). `answered` takes what a person
+    has answered to an SMS (None where nobody may say so), with `answers_key` as the Authorization header if there is
+    one. `certificate` gives the certificate of an id, in PEM, that notifications are signed with.
     """
 
     def __init__(
@@ -66,6 +67,7 @@ class Control:
         advance: Callable[[int], Awaitable[int]] | None,
         outbox: Callable[[dict[str, str]], Awaitable[dict[str, Any]]] | None = None,
         answered: Callable[[str, str], Awaitable[None]] | None = None,
+        answers_key: str = "",
         certificate: Callable[[str], Awaitable[bytes | None]] | None = None,
     ) -> None:
         self._health = health
@@ -73,6 +75,7 @@ class Control:
         self._advance = advance
         self._outbox = outbox
         self._answered = answered
+        self._answers_key = answers_key
         self._certificate = certificate
         self._answers: dict[str, Callable[[Request], Awaitable[Response]]] = {
             "reset": self._forget,
@@ -139,6 +142,10 @@ class Control:
     async def _take_sms(self, request: Request) -> Response:
         if self._answered is None:
             raise _off()
+        if self._answers_key and not hmac.compare_digest(
+            str(request.headers.get("authorization") or "").encode(), self._answers_key.encode()
+        ):
+            raise ServiceError("AccessDenied", "The credentials are not those of --sms-url.", status=403)
         try:
             sms = msgspec.json.decode(request.body, type=_Sms)
         except msgspec.MsgspecError as error:

@@ -2,6 +2,8 @@
 
 import base64
 import json
+import urllib.error
+import urllib.request
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
@@ -184,3 +186,32 @@ def test_a_gateway_that_refuses_is_not(gateway, serve_with):
     server.advance(100)
     send(server, "two")
     assert [path for _, path, _, _ in gateway.expect(2)] == ["/?text=one", "/?text=two"]
+
+
+def test_a_gateway_hands_answers_on_with_its_credentials(gateway, serve_with):
+    server = serve_with(sms_url=f"http://shop:s3cret@{gateway.address}/", test_endpoints=False)
+    sns = server.client("sns")
+
+    def answer(credentials):
+        body = json.dumps({"from": NUMBER, "text": "STOP"}).encode()
+        headers = {"Authorization": "Basic " + base64.b64encode(credentials.encode()).decode()}
+        request = urllib.request.Request(f"{server.endpoint_url}/_headrace/sms", body, headers)
+        try:
+            with urllib.request.urlopen(request, timeout=30) as response:
+                return response.status
+        except urllib.error.HTTPError as error:
+            with error:
+                return error.code
+
+    assert answer("shop:guess") == 403
+    assert sns.check_if_phone_number_is_opted_out(phoneNumber=NUMBER)["isOptedOut"] is False
+    assert answer("shop:s3cret") == 200
+    assert sns.check_if_phone_number_is_opted_out(phoneNumber=NUMBER)["isOptedOut"] is True
+
+
+def test_nobody_hands_answers_on_without_credentials(gateway, serve_with):
+    server = serve_with(sms_url=f"http://{gateway.address}/", test_endpoints=False)
+    with pytest.raises(RuntimeError, match="404"):
+        server.call("POST", "sms", {"from": NUMBER, "text": "STOP"})
+    with pytest.raises(RuntimeError, match="404"):
+        server.call("GET", "outbox")

@@ -11,7 +11,7 @@ from urllib.parse import parse_qs, quote, unquote, urlsplit
 
 import msgspec
 
-from headrace.context import Server
+from headrace.context import Channels, Server
 from headrace.services.sns import limits, sms_store
 from headrace.services.sns.transports import Outcome, delivered, failed, gsm, http_auth, responses, retry, smpp
 from headrace.services.sns.transports.deadline import within
@@ -168,22 +168,30 @@ def _fill(template: str, values: dict[str, str]) -> str:
     return "".join(filled)
 
 
+def gateway_key(channels: Channels) -> str:
+    """The Authorization header of the credentials in a gateway's URL; "" where there are none."""
+    if not channels.sms_url.startswith(("http://", "https://")):
+        return ""
+    _, credentials = http_auth.split_credentials(channels.sms_url)
+    if credentials is None:
+        return ""
+    return http_auth.authorization(Challenge("basic", {}), credentials, method="", target="", cnonce="", count=1)
+
+
 class GatewayRoute:
     """Through a gateway that is called over HTTP; credentials in its URL are sent with each call (Basic)."""
 
     def __init__(self, server: Server, client: HttpClient) -> None:
         self._server = server
         self._client = client
-        self._url, self._credentials = http_auth.split_credentials(server.channels.sms_url)
+        self._url, _ = http_auth.split_credentials(server.channels.sms_url)
+        self._key = gateway_key(server.channels)
 
     async def send(self, sms: Sms) -> Outcome:
         """Call the gateway; what its status means for an HTTP endpoint it means here."""
         request = gateway_request(self._url, self._server.channels.sms_body, sms)
-        if self._credentials is not None:
-            header = http_auth.authorization(
-                Challenge("basic", {}), self._credentials, method=request.method, target="", cnonce="", count=1
-            )
-            request = msgspec.structs.replace(request, headers={**request.headers, "Authorization": header})
+        if self._key:
+            request = msgspec.structs.replace(request, headers={**request.headers, "Authorization": self._key})
         try:
             async with within(self._server.clock, limits.HTTP_ATTEMPT_MS):
                 answer = await self._client.send(request)
