@@ -89,3 +89,15 @@ def test_leaving_by_the_link_and_coming_back(sns, topic, subscriber, subscribe, 
     assert restored["SubscriptionArn"] == arn
     sns.publish(TopicArn=topic, Message="two")
     assert subscriber.expect(3)[2].json["Message"] == "two"
+
+
+def test_links_work_for_topics_of_other_regions_and_accounts(headrace, subscriber, visit):
+    sns = headrace.client("sns", region_name="eu-west-1", aws_access_key_id="123456789012")
+    topic = sns.create_topic(Name="orders")["TopicArn"]
+    sns.subscribe(TopicArn=topic, Protocol="http", Endpoint=subscriber.url)
+    assert visit(subscriber.expect(1)[0].json["SubscribeURL"])[0] == 200
+    sns.publish(TopicArn=topic, Message="one")
+    link = subscriber.expect(2)[1].json["UnsubscribeURL"]
+    assert visit(link)[0] == 200
+    assert sns.list_subscriptions_by_topic(TopicArn=topic)["Subscriptions"] == []
+    assert visit(link)[0] == 200  # once more is no error
