@@ -18,6 +18,13 @@ PATIENCE_S = 30
 """How long a test waits for something that has to happen, before it fails."""
 
 
+class Listening(http.server.ThreadingHTTPServer):
+    """Takes as many connections at once as a test makes."""
+
+    request_queue_size = 256
+    daemon_threads = True
+
+
 class Posted:
     """A request as it came in."""
 
@@ -56,8 +63,7 @@ class Subscriber:
             def log_message(self, *_):
                 pass
 
-        self._server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self._server.daemon_threads = True
+        self._server = Listening(("127.0.0.1", 0), Handler)
         if tls is not None:
             self._server.socket = tls.wrap_socket(self._server.socket, server_side=True)
         host = "localhost" if tls else "127.0.0.1"

@@ -22,6 +22,13 @@ from headrace.testing import serve
 PATIENCE_S = 30
 
 
+class Listening(http.server.ThreadingHTTPServer):
+    """Takes as many connections at once as a test makes."""
+
+    request_queue_size = 256
+    daemon_threads = True
+
+
 class Called:
     """A request as it came in."""
 
@@ -88,8 +95,7 @@ class Plain(Service):
             def log_message(self, *_):
                 pass
 
-        self._server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self._server.daemon_threads = True
+        self._server = Listening(("127.0.0.1", 0), Handler)
         self.url = f"http://127.0.0.1:{self._server.server_address[1]}"
         self._thread = threading.Thread(target=self._server.serve_forever, args=(0.02,), daemon=True)
         self._thread.start()

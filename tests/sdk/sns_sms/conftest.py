@@ -14,6 +14,15 @@ import pytest
 from headrace.testing import serve
 
 PATIENCE_S = 30
+
+
+class Listening(http.server.ThreadingHTTPServer):
+    """Takes as many connections at once as a test makes."""
+
+    request_queue_size = 256
+    daemon_threads = True
+
+
 BIND, SUBMIT, DELIVER, UNBIND, ENQUIRE = 0x09, 0x04, 0x05, 0x06, 0x15
 RESPONSE = 0x80000000
 
@@ -154,8 +163,7 @@ class Gateway:
             def log_message(self, *_):
                 pass
 
-        self._server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self._server.daemon_threads = True
+        self._server = Listening(("127.0.0.1", 0), Handler)
         self.address = f"127.0.0.1:{self._server.server_address[1]}"
         self._thread = threading.Thread(target=self._server.serve_forever, args=(0.02,), daemon=True)
         self._thread.start()
