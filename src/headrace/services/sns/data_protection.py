@@ -29,6 +29,7 @@ _ARN_PREFIX: Final = "arn:aws:dataprotection::aws:data-identifier/"
 _MEMBERS: Final = frozenset({"Name", "Description", "Version", "Statement", "Configuration"})
 _DESTINATIONS: Final = {"CloudWatchLogs": "LogGroup", "Firehose": "DeliveryStream", "S3": "Bucket"}
 _SAMPLE_RATES: Final = range(100)
+_RATE_DIGITS: Final = 2
 _PERCENT: Final = 100
 
 log = structlog.get_logger()
@@ -255,11 +256,9 @@ def _read_deidentify(options: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _read_audit(options: Mapping[str, Any]) -> dict[str, Any]:
-    try:
-        rate = int(options.get("SampleRate", ""))
-    except (TypeError, ValueError):
-        rate = -1
-    if rate not in _SAMPLE_RATES:
+    given = options.get("SampleRate")
+    rate = int(given) if isinstance(given, str) and given.isdecimal() and len(given) <= _RATE_DIGITS else given
+    if type(rate) is not int or rate not in _SAMPLE_RATES:
         raise _invalid("SampleRate must be an integer from 0 to 99")
     found, none = (_read_destinations(options.get(f"{name}Destination")) for name in ("Findings", "NoFindings"))
     if not found and not none:

@@ -172,6 +172,8 @@ BAD = [
     (policy(statement({"Deidentify": {"MaskConfig": {"MaskWithCharacter": "ab"}}})), "MaskWithCharacter must be"),
     (policy(audit(100)), "SampleRate must be"),
     (policy(audit("x")), "SampleRate must be"),
+    (policy(audit(9.5)), "SampleRate must be"),
+    (policy(audit(True)), "SampleRate must be"),
     (policy(audit([])), "SampleRate must be"),
     (policy(statement({"Audit": {"SampleRate": 1}})), "Audit takes a FindingsDestination"),
     (policy(audit(1, FindingsDestination=[])), "a destination must be a JSON object"),

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from headrace.errors import ServiceError
 from headrace.services.sns import filters, limits
@@ -186,3 +188,36 @@ def test_combinations_of_nested_alternatives():
 def test_the_size():
     text = json.dumps({"key": ["x" * limits.FILTER_POLICY_BYTES]})
     assert "larger than 262144 bytes" in refused(text)
+
+
+WORDS = [
+    "prefix",
+    "numeric",
+    "anything-but",
+    "exists",
+    "cidr",
+    "wildcard",
+    "$or",
+    "a",
+    "=",
+    ">",
+    "10.0.0.0/8",
+    "*a*",
+    "",
+]
+SCALARS = st.one_of(st.none(), st.booleans(), st.integers(-(10**12), 10**12), st.floats(), st.sampled_from(WORDS))
+ANYTHING = st.recursive(
+    SCALARS,
+    lambda inner: st.one_of(st.lists(inner, max_size=4), st.dictionaries(st.sampled_from(WORDS), inner, max_size=3)),
+    max_leaves=12,
+)
+
+
+@settings(max_examples=300, deadline=None)
+@given(ANYTHING, st.sampled_from([filters.ATTRIBUTES, filters.BODY]))
+def test_whatever_is_asked_is_compiled_or_refused(value, scope):
+    for text in (json.dumps(value), json.dumps({"key": value})):
+        try:
+            assert filters.compile_policy(text, scope).scope == scope
+        except ServiceError as error:
+            assert error.code == "InvalidParameter"  # noqa: PT017 - either is right
