@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import structlog
 
 from headrace.errors import ServiceError
-from headrace.services.sns import dead_letters, deliveries, filters, queue_messages, status_log
+from headrace.services.sns import data_protection, dead_letters, deliveries, filters, queue_messages, status_log
 from headrace.services.sns.records import Delivery, Publication
 from headrace.services.sns.rules import FIFO_SUFFIX
 from headrace.services.sns.together import Call, Together
@@ -21,6 +21,7 @@ from headrace.services.sns.transports import delivered, failed
 from headrace.services.sns.wrapping import Wrapper
 
 if TYPE_CHECKING:
+    from headrace.services.sns.data_protection import Protection
     from headrace.services.sns.state import State, Subscription, Topic
 
 log = structlog.get_logger()
@@ -30,12 +31,29 @@ Plan = dict["Subscription", list[Publication]]
 
 
 def plan(topic: Topic, publications: Iterable[Publication]) -> Plan:
-    """Which of the topic's subscriptions the publications are for."""
+    """Which of the topic's subscriptions the publications are for, and what of them each is to get."""
     found: Plan = {}
     for publication in publications:
-        for subscription in topic.matching(filters.prepare(publication)):
-            found.setdefault(subscription, []).append(publication)
+        matching = topic.matching(filters.prepare(publication))
+        if topic.protection is not None and topic.protection.outbound:
+            _plan_protected(found, topic.protection, publication, matching)
+        else:
+            for subscription in matching:
+                found.setdefault(subscription, []).append(publication)
     return found
+
+
+def _plan_protected(
+    found: Plan, protection: Protection, publication: Publication, matching: Iterable[Subscription]
+) -> None:
+    """Plan what the topic's data protection policy lets each subscriber have; once for each principal."""
+    let_out: dict[str, Publication | None] = {}
+    for subscription in matching:
+        principal = subscription.record.principal
+        if principal not in let_out:
+            let_out[principal] = data_protection.outbound(protection, publication, principal)
+        if (changed := let_out[principal]) is not None:
+            found.setdefault(subscription, []).append(changed)
 
 
 class _Send:
@@ -49,12 +67,10 @@ class _Send:
         self.call = call
 
     def failures(self) -> list[tuple[Publication, ServiceError]]:
-        """What was not sent, and why. Raises what is no answer of the queue's: the store failed."""
+        """What a queue did not take, and why. When the store failed there is no answer of a queue's."""
         error = self.call.error
         if error is not None:
-            if not isinstance(error, ServiceError):
-                raise error
-            return [(publication, error) for publication in self.publications]
+            return [(each, error) for each in self.publications] if isinstance(error, ServiceError) else []
         refused = self.call.result.get("Failed") if self.call.result else None
         if not refused:
             return []
@@ -86,16 +102,16 @@ class Fanout:
             raise
         sends = []
         for subscription, publications in plan.items():
-            sends += self._begin(together, subscription, publications, wrappers)
+            sends.append(self._begin(together, subscription, publications, wrappers))
         others = [together.begin(each) for each in also]
         # What a queue refused at once goes elsewhere in the same turn.
-        handled = {send for send in sends if send.call.done}
-        rest = [self._redirect(together, send) for send in handled]
+        at_once = {send for send in sends if send.call.done}
+        others += [call for send in at_once for call in self._redirect(together, send)]
         await together.finish()
-        rest += [self._redirect(together, send) for send in sends if send not in handled]
+        others += [call for send in sends if send not in at_once for call in self._redirect(together, send)]
         await together.finish()
-        for call in (*others, *(call for calls in rest for call in calls)):
-            if call.error is not None:
+        for call in (*(send.call for send in sends), *others):
+            if call.error is not None and not isinstance(call.error, ServiceError):
                 raise call.error
 
     # --- before the turn ---
@@ -128,17 +144,20 @@ class Fanout:
         except ServiceError:
             return
 
-    async def _wrap(self, plan: Plan) -> dict[str, Wrapper]:
-        """An envelope for each publication that some queue is to get in one, by the publication's id."""
-        wrappers: dict[str, Wrapper] = {}
-        for subscription, publications in plan.items():
-            if subscription.queue is not None and not subscription.raw:
-                for publication in publications:
-                    if publication.message_id not in wrappers:
-                        wrappers[publication.message_id] = await Wrapper.make(
-                            self._server, subscription.topic, publication
-                        )
-        return wrappers
+    async def _wrap(self, plan: Plan) -> dict[int, Wrapper]:
+        """An envelope for each publication that some queue is to get in one, by the object's identity.
+
+        Data protection may have made several of one publication, all of the same MessageId.
+        """
+        wrapped = {
+            id(publication): publication
+            for subscription, publications in plan.items()
+            if subscription.queue is not None and not subscription.raw
+            for publication in publications
+        }
+        if not wrapped:
+            return {}
+        return dict(zip(wrapped, await Wrapper.make_all(self._server, list(wrapped.values())), strict=True))
 
     # --- in the turn ---
 
@@ -147,22 +166,22 @@ class Fanout:
         together: Together,
         subscription: Subscription,
         publications: Sequence[Publication],
-        wrappers: dict[str, Wrapper],
-    ) -> list[_Send]:
+        wrappers: dict[int, Wrapper],
+    ) -> _Send:
         if subscription.queue is None or self._goes_behind(subscription):
             # Failing to store is failing to publish: the call is looked at with the others.
-            return [_Send(subscription, publications, together.begin(self._store(subscription, publications)))]
+            return _Send(subscription, publications, together.begin(self._store(subscription, publications)))
         entries = [
             queue_messages.entry(
                 each,
-                each.text_for("sqs") if subscription.raw else wrappers[each.message_id].body(subscription.arn),
+                each.text_for("sqs") if subscription.raw else wrappers[id(each)].body(subscription.arn),
                 raw=subscription.raw,
                 fifo=subscription.queue[2].endswith(FIFO_SUFFIX),
             )
             for each in publications
         ]
         call = self._state.queue_calls.send(subscription, entries)
-        return [_Send(subscription, publications, together.begin(call))]
+        return _Send(subscription, publications, together.begin(call))
 
     def _goes_behind(self, subscription: Subscription) -> bool:
         """Whether earlier messages wait for the queue, on a FIFO topic: later ones must not overtake them."""

@@ -189,10 +189,13 @@ DATA_PROTECTION_CHARS: Final = 30_720
 FILTER_POLICY_DEPTH: Final = 100
 """How deep arrays and objects may stand in one another in a policy's text."""
 
-FILTER_POLICIES_CACHED: Final = 10_000
-"""Policies that are kept compiled by their text."""
+FILTER_POLICIES_CACHED: Final = 256
+"""Policies that are kept compiled by their text, besides those of the topics in memory."""
 
 SIGNING_KEY_BITS: Final = 2_048
+SECONDS_CACHED: Final = 64
+"""Seconds whose text is kept: many messages are published in one."""
+
 SIGNING_THREADS: Final = 4
 """Threads that messages are signed on, if the machine has as many cores."""
 

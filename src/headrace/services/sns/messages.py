@@ -34,6 +34,7 @@ class Place(msgspec.Struct, frozen=True):
     content_dedup: bool = False
     max_bytes: int = limits.MESSAGE_BYTES[2]
     needs_default: bool = True
+    signature_version: str = "1"
 
 
 def read(
@@ -69,6 +70,7 @@ def read(
         group=group,
         dedup_id=dedup_id,
         trace=trace,
+        signature_version=place.signature_version,
     )
     return publication, size_bytes
 

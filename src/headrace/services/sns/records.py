@@ -71,6 +71,9 @@ class TokenRecord(msgspec.Struct, frozen=True, kw_only=True, tag_field="v", tag=
     restores: SubscriptionRecord | None = None
 
 
+REPLAY_PENDING: Final = "Pending"
+
+
 class ReplayRecord(msgspec.Struct, frozen=True, kw_only=True, tag_field="v", tag=1):
     """How far a subscription's replay has come: `position` is the last archived message that it got.
 
@@ -96,7 +99,7 @@ class Publication(msgspec.Struct, frozen=True, kw_only=True, tag_field="v", tag=
 
     `topic_arn` is empty for what is published to a phone number or to an endpoint. `bodies` are the texts by protocol
     of MessageStructure json, "default" among them; else it is empty. `sequence_number` is AWS's 20 digits, on FIFO
-    topics. `trace` is the AWSTraceHeader.
+    topics. `trace` is the AWSTraceHeader. `signature_version` is the topic's: "1" (SHA-1) or "2" (SHA-256).
     """
 
     message_id: str
@@ -113,6 +116,7 @@ class Publication(msgspec.Struct, frozen=True, kw_only=True, tag_field="v", tag=
     sequence_number: str = ""
     trace: str | None = None
     replayed: bool = False
+    signature_version: str = "1"
 
     def text_for(self, protocol: str) -> str:
         """The text that subscribers of a protocol get (for mobile push the protocol is the platform: `APNS`, `GCM`).

@@ -18,6 +18,7 @@ from headrace.services.sns import (
     queue_messages,
     records,
     rules,
+    signing,
     subscription_attributes,
     topic_attributes,
 )
@@ -144,7 +145,8 @@ class Topic:
             return
         if known.filtered:
             scope = record.attributes.get("FilterPolicyScope", subscription_attributes.DEFAULT_SCOPE)
-            self.matcher.add(record.id, filters.compile_policy(record.attributes["FilterPolicy"], scope))
+            policy = filters.compile_policy(record.attributes["FilterPolicy"], scope)
+            self.matcher.add(record.id, policy, record.protocol)
         else:
             self.open[record.id] = known
 
@@ -198,6 +200,7 @@ class State:
             self._unwatch()
         await self.workers.close()
         await self.deliveries.close()
+        signing.close(self.server)
         self.census.clear()
         self.arns.clear()
 
