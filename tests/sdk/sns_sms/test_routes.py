@@ -94,6 +94,19 @@ def test_a_session_that_ends_is_opened_anew(through_centre, centre):
     assert len(centre.binds) == 2
 
 
+def test_a_session_that_ends_is_opened_anew_without_a_message(through_centre, centre):
+    send(through_centre, "one")
+    centre.expect("submitted", 1)
+    centre.cut()
+    for _ in range(100):
+        if centre.wait("binds", 2, 0.2):
+            break
+        through_centre.advance(10)
+    centre.deliver("15550100", b"STOP")
+    assert centre.expect("answers", 1) == [(0x80000005, 0)]
+    assert through_centre.client("sns").list_phone_numbers_opted_out()["phoneNumbers"] == [NUMBER]
+
+
 def test_wrong_credentials_hold_messages_back(through_centre, centre):
     centre.accepts = False
     send(through_centre, "one")

@@ -149,6 +149,9 @@ SMPP_WINDOW: Final = 10
 """Short messages under way at once that the message centre has not answered."""
 
 SMPP_ANSWER_MS: Final = 15_000
+SMPP_REOPEN_MS: Final = 30_000
+"""How long after its end a session is opened anew, if no message has done so before."""
+
 SMPP_ENQUIRE_MS: Final = 30_000
 """How long a silent session is left before it is asked whether it stands."""
 

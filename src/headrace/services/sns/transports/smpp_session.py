@@ -43,15 +43,21 @@ class SmppRefused(Exception):
 
 
 class SmppSession:
-    """One connection. `received` is called with each message that a person has sent, before it is acknowledged."""
+    """One connection.
+
+    `received` is called with each message that a person has sent, before it is acknowledged; `ended` once, when the
+    session is over.
+    """
 
     def __init__(
         self,
         clock: Clock,
         streams: tuple[asyncio.StreamReader, asyncio.StreamWriter],
         received: Callable[[Message], Awaitable[None]],
+        ended: Callable[[], None],
     ) -> None:
         self._clock = clock
+        self._ended = ended
         self._reader, self._writer = streams
         self._received = received
         self._sequences = itertools.count(1)
@@ -66,6 +72,7 @@ class SmppSession:
         clock: Clock,
         centre: Centre,
         received: Callable[[Message], Awaitable[None]],
+        ended: Callable[[], None],
         tls: ssl.SSLContext | None = None,
     ) -> SmppSession:
         """Connect and bind as a transceiver. Raises NoAnswer, SmppRefused and SmppError."""
@@ -74,7 +81,7 @@ class SmppSession:
             streams = await asyncio.open_connection(centre.host, centre.port, ssl=tls)
         except OSError as error:
             raise NoAnswer(f"The message centre cannot be reached: {error}") from error
-        session = cls(clock, streams, received)
+        session = cls(clock, streams, received, ended)
         try:
             await session._ask(Command.BIND_TRANSCEIVER, body)
         except BaseException:
@@ -178,7 +185,9 @@ class SmppSession:
                 self._writer.close()
 
     def _end(self, reason: str) -> None:
-        self.closed = True
+        if not self.closed:
+            self.closed = True
+            self._ended()
         for each in self._waiting.values():
             if not each.done():
                 each.set_exception(NoAnswer(f"The session with the message centre has ended: {reason}"))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import itertools
 import json
 from http import HTTPStatus
@@ -11,6 +12,7 @@ from urllib.parse import parse_qs, quote, unquote, urlsplit
 
 import msgspec
 
+from headrace.clock import sleep
 from headrace.context import Channels, Server
 from headrace.services.sns import limits, sms_store
 from headrace.services.sns.transports import Outcome, delivered, failed, gsm, http_auth, responses, retry, smpp
@@ -64,12 +66,16 @@ def read_centre(url: str) -> Centre:
 
 
 class SmppRoute:
-    """Through a message centre, over one session that is opened when it is first needed, and anew when it has ended."""
+    """Through a message centre, over one session that is opened when it is first needed.
+
+    When it ends it is opened anew, for the next message, or after a while for what people may have answered meanwhile.
+    """
 
     def __init__(self, server: Server) -> None:
         self._server = server
         self._centre = read_centre(server.channels.sms_url)
         self._session: SmppSession | None = None
+        self._reopening: asyncio.Task[None] | None = None
         self._opening = asyncio.Lock()
         self._references = itertools.count(1)
 
@@ -108,7 +114,10 @@ class SmppRoute:
 
     async def close(self) -> None:
         """Unbind."""
-        session, self._session = self._session, None
+        if self._reopening is not None:
+            self._reopening.cancel()
+            await asyncio.wait({self._reopening})
+        session, self._session = self._session, None  # from here on it may end without being opened anew
         if session is not None:
             await session.close()
 
@@ -121,13 +130,27 @@ class SmppRoute:
                 tls = trust(self._server.channels.ca_file) if self._centre.tls else None
                 try:
                     async with within(self._server.clock, limits.SMPP_ANSWER_MS):
-                        self._session = await SmppSession.open(self._server.clock, self._centre, self._take, tls)
+                        self._session = await SmppSession.open(
+                            self._server.clock, self._centre, self._take, self._ended, tls
+                        )
                 except TimeoutError:
                     raise NoAnswer("The message centre did not answer in time") from None
                 except SmppRefused as error:
                     # What is wrong with the credentials is put right outside: the messages wait for it.
                     raise NoAnswer(f"The message centre does not let us bind: {error}") from error
             return self._session
+
+    def _ended(self) -> None:
+        """The session is over, though nobody has closed the route."""
+        if self._session is not None and (self._reopening is None or self._reopening.done()):
+            self._reopening = asyncio.get_running_loop().create_task(self._reopen())
+
+    async def _reopen(self) -> None:
+        """Open the session anew, as often as it takes."""
+        while self._session is None or self._session.closed:
+            await sleep(self._server.clock, limits.SMPP_REOPEN_MS)
+            with contextlib.suppress(NoAnswer, SmppError):
+                await self._open()
 
     async def _take(self, message: Message) -> None:
         octets = smpp.plain_octets(message)
