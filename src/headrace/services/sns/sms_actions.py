@@ -73,7 +73,10 @@ async def list_origination_numbers(ctx: Context, params: dict[str, Any]) -> dict
     return {"PhoneNumbers": [known]}
 
 
-async def get_sms_sandbox_account_status(ctx: Context, _params: dict[str, Any]) -> dict[str, Any]:
+async def get_sms_sandbox_account_status(
+    ctx: Context,
+    params: dict[str, Any],  # noqa: ARG001 - all operations take them; this one has none
+) -> dict[str, Any]:
     """Whether messages go to verified numbers only (`--sms-sandbox`)."""
     return {"IsInSandbox": ctx.server.channels.sms_sandbox}
 
