@@ -22,6 +22,7 @@ from headrace.primitives.queues import Outgoing, QueueMissing, QueueSettings, Se
 from headrace.services.sns import limits, records
 from headrace.services.sns.outgoing import OutgoingWorker
 from headrace.services.sns.records import Delivery
+from headrace.services.sns.rules import FIFO_SUFFIX
 from headrace.services.sns.transports import Transport
 
 if TYPE_CHECKING:
@@ -60,7 +61,8 @@ class Deliveries:
         self._looking: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
-        """Go on with what a stopped process left."""
+        """Go on with what a stopped process left, first with what is to stay in order, lest it be overtaken."""
+        await self._take_up(ordered=True)
         self._looking = asyncio.create_task(self._look())
 
     async def close(self) -> None:
@@ -164,20 +166,23 @@ class Deliveries:
         clock = self._server.clock
         while True:
             try:
-                await self._take_up()
+                await self._take_up(ordered=False)
             except StorageError as error:
                 log.warning("deliveries wait to be taken up", error=str(error))
             if self._server.engine.name in limits.ENGINES_OF_ONE_PROCESS:
                 return
             await sleep(clock, limits.ACTIVE_LOOKED_MS)
 
-    async def _take_up(self) -> None:
+    async def _take_up(self, *, ordered: bool) -> None:
+        """Start workers for the queues that hold something; only those of FIFO topics, or all others."""
         metadata = self._server.engine.metadata
         prefix, after = records.active_key(QUEUE_PREFIX), ""
         while entries := await metadata.list(prefix, after=after):
             after = entries[-1].key
             for entry in entries:
                 queue = entry.key.removeprefix(records.ACTIVE_PREFIX)
+                if (f"{FIFO_SUFFIX}:" in queue) != ordered:
+                    continue
                 if queue in self._workers or await self._holds_something(queue):
                     self._wake(queue)
                 elif queue not in self._opened:

@@ -14,7 +14,7 @@ import structlog
 
 from headrace.clock import sleep
 from headrace.context import Server
-from headrace.errors import ServiceError, StorageError
+from headrace.errors import StorageError
 from headrace.primitives.logs import LogMissing, Record
 from headrace.services.sns import archive, fanout, filters, limits, records, replay_policy, rules
 from headrace.services.sns.records import Publication, ReplayRecord
@@ -22,7 +22,6 @@ from headrace.services.sns.records import Publication, ReplayRecord
 if TYPE_CHECKING:
     from headrace.services.sns.state import State, Subscription, Topic
 
-PENDING: Final = "Pending"
 RUNNING: Final = "In progress"
 COMPLETED: Final = "Completed"
 FAILED: Final = "Failed"
@@ -39,7 +38,7 @@ def check(topic: Topic) -> None:
 async def status(server: Server, subscription: Subscription) -> str:
     """AWS's word for how far a subscription's replay has come."""
     entry = await server.engine.metadata.get(records.replay_key(subscription.arn))
-    return records.decode_replay(entry.value).status if entry is not None else PENDING
+    return records.decode_replay(entry.value).status if entry is not None else records.REPLAY_PENDING
 
 
 class Replays:
@@ -75,26 +74,25 @@ class Replays:
         """Whether a subscription is not to get what is newly published."""
         return subscription.arn in self._held
 
+    def hold_back(self, subscription_arn: str) -> None:
+        """From now on a subscription, which is about to be stored, gets nothing but what is replayed to it."""
+        self._held.add(subscription_arn)
+
     async def changed(self, subscription: Subscription) -> None:
-        """A subscription has another ReplayPolicy, or none any more: begin, or end, what it asks for."""
+        """A subscription was stored with another ReplayPolicy, or with none any more: do as it says."""
         arn = subscription.arn
         task = self._running.pop(arn, None)
         if task is not None:
             task.cancel()
             await asyncio.gather(task, return_exceptions=True)
         self._held.discard(arn)
-        policy = subscription.record.attributes.get("ReplayPolicy")
-        if policy is None:
-            await self._engine.metadata.delete(records.replay_key(arn))
-            return
-        known = ReplayRecord(policy=policy, status=PENDING)
-        self._held.add(arn)
-        await self._engine.metadata.put(records.replay_key(arn), records.encode(known))
-        self._take_up(arn, known)
+        entry = await self._engine.metadata.get(records.replay_key(arn))
+        if entry is not None:
+            self._take_up(arn, records.decode_replay(entry.value))
 
     def _take_up(self, arn: str, known: ReplayRecord) -> None:
         ends = replay_policy.parse(known.policy).to_ms is not None
-        if known.status in (PENDING, RUNNING):
+        if known.status in (records.REPLAY_PENDING, RUNNING):
             self._held.add(arn)
             self._running[arn] = asyncio.get_running_loop().create_task(self._run(arn, known))
         elif known.status == COMPLETED and ends:
@@ -107,8 +105,12 @@ class Replays:
         while True:
             try:
                 following = await self._step(arn, known)
-            except (StorageError, ServiceError) as error:
+            except StorageError as error:
                 log.warning("a replay waits after an error", subscription=arn, error=str(error))
+                await sleep(self._state.server.clock, limits.STORAGE_RETRY_MS)
+                continue
+            except Exception:  # what one batch meets with must not end the replay
+                log.exception("a replay waits after an unforeseen error", subscription=arn)
                 await sleep(self._state.server.clock, limits.STORAGE_RETRY_MS)
                 continue
             if following is None:

@@ -211,10 +211,10 @@ class State:
         topic = self.arns.get(arn)
         if topic is None:
             topic = await self.load(*rules.parse_topic_arn(arn, parameter))
-        elif topic.region != ctx.region and ctx.principal.access_key_id:
-            raise rules.invalid_parameter(parameter)
         if topic is None:
             raise rules.no_such_topic()
+        if topic.region != ctx.region and ctx.principal.access_key_id:
+            raise rules.invalid_parameter(parameter)
         return topic
 
     async def load(self, region: str, account: str, name: str) -> Topic | None:

@@ -142,10 +142,14 @@ class StoredPublications:
                     await self._engine.queues.receive(
                         queue, max_messages=1, visibility_timeout_ms=0, wait_ms=limits.STORAGE_RETRY_MS
                     )
+                    await asyncio.sleep(0)  # an engine that is to stop waits for nothing
             except QueueMissing:
                 break
-            except (StorageError, OSError) as error:
+            except StorageError as error:
                 log.warning("publications wait after an error", topic=topic_arn, error=str(error))
+                await sleep(self._state.server.clock, limits.STORAGE_RETRY_MS)
+            except Exception:  # what one batch meets with must not stop the topic for good
+                log.exception("publications wait after an unforeseen error", topic=topic_arn)
                 await sleep(self._state.server.clock, limits.STORAGE_RETRY_MS)
             if topic_arn not in self._draining:
                 return

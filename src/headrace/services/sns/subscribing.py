@@ -88,6 +88,8 @@ async def _subscribe_new(
     )
     if expired is not None:
         await ctx.server.engine.metadata.apply(removal(topic.region, topic.account, topic.name, expired.record))
+    if "ReplayPolicy" in given:
+        state.workers.replays.hold_back(record.arn)
     await ctx.server.engine.metadata.apply(additions(topic.region, topic.account, topic.name, record))
     stored = topic.subscriptions.get(record.id)
     if stored is None:
@@ -166,6 +168,7 @@ async def send_notice(ctx: Context, subscription: Subscription, kind: Kind, toke
         account=topic.account,
         message=text,
         published_at_ms=ctx.server.clock.now_ms(),
+        signature_version=topic.record.attributes.get("SignatureVersion", "1"),
     )
     record = subscription.record
     delivery = Delivery(

@@ -14,6 +14,7 @@ from headrace.services.sns import delivery_policy, limits, records, replaying, r
 from headrace.services.sns import subscription_attributes as attributes
 from headrace.services.sns.records import SubscriptionRecord
 from headrace.services.sns.state import State
+from headrace.services.sns.subscription_writes import replay_write
 
 
 async def get_subscription_attributes(ctx: Context, params: dict[str, Any]) -> dict[str, Any]:
@@ -72,10 +73,13 @@ async def set_subscription_attributes(ctx: Context, params: dict[str, Any]) -> d
         return msgspec.structs.replace(old, attributes=attributes.change(old.attributes, name, value, target))
 
     def also(new: SubscriptionRecord) -> list[Write]:
-        key = records.filtered_key(topic.region, topic.account, topic.name, new.id)
-        if ("FilterPolicy" in new.attributes) == subscription.filtered:
-            return []
-        return [Write(key, b"" if "FilterPolicy" in new.attributes else None)]
+        writes = []
+        if ("FilterPolicy" in new.attributes) != subscription.filtered:
+            key = records.filtered_key(topic.region, topic.account, topic.name, new.id)
+            writes.append(Write(key, b"" if "FilterPolicy" in new.attributes else None))
+        if name == "ReplayPolicy":
+            writes.append(replay_write(new))
+        return writes
 
     await state.revise_subscription(subscription, change, also)
     if name == "ReplayPolicy":

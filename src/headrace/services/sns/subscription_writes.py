@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from headrace.primitives.metadata import Write
 from headrace.services.sns import records
-from headrace.services.sns.records import SubscriptionRecord, TokenRecord
+from headrace.services.sns.records import ReplayRecord, SubscriptionRecord, TokenRecord
 
 
 def additions(region: str, account: str, topic: str, record: SubscriptionRecord) -> list[Write]:
@@ -18,7 +18,19 @@ def additions(region: str, account: str, topic: str, record: SubscriptionRecord)
         writes.append(Write(records.abroad_key(region, record.owner, record.arn), key.encode()))
     if record.token:
         writes.append(token_write(key, record))
+    if "ReplayPolicy" in record.attributes:
+        writes.append(replay_write(record))
     return writes
+
+
+def replay_write(record: SubscriptionRecord) -> Write:
+    """What makes a subscription's replay begin anew by its ReplayPolicy, or, when it has none, be forgotten."""
+    policy = record.attributes.get("ReplayPolicy")
+    if policy is None:
+        return Write(records.replay_key(record.arn), None)
+    return Write(
+        records.replay_key(record.arn), records.encode(ReplayRecord(policy=policy, status=records.REPLAY_PENDING))
+    )
 
 
 def token_write(key: str, record: SubscriptionRecord) -> Write:

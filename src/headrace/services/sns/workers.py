@@ -61,7 +61,8 @@ class Workers:
         self._timer = clock.call_at(clock.now_ms() + limits.TOKENS_SWEPT_MS, self._sweep_soon)
 
     def _sweep_soon(self) -> None:
-        self._sweeping = asyncio.get_running_loop().create_task(self._sweep())
+        if self._sweeping is None or self._sweeping.done():
+            self._sweeping = asyncio.get_running_loop().create_task(self._sweep())
         self._arm()
 
     async def _sweep(self) -> None:
