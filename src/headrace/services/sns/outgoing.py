@@ -42,6 +42,8 @@ class OutgoingWorker:
         self._widest = 1 if f"{FIFO_SUFFIX}:" in queue else limits.ATTEMPTS_AT_ONCE
         self._window = min(self._widest, limits.ATTEMPTS_AT_FIRST)
         self._attempts: dict[str, asyncio.Task[None]] = {}
+        self._settled: set[str] = set()
+        """Messages done with since the last receive was begun."""
         self._nudged = False
         self._room = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
@@ -83,6 +85,7 @@ class OutgoingWorker:
             await self._room.wait()
             return False
         self._nudged = False
+        self._settled.clear()
         received = await self._server.engine.queues.receive(
             self._queue, max_messages=room, visibility_timeout_ms=limits.ATTEMPT_MS, wait_ms=limits.IDLE_WAIT_MS
         )
@@ -90,7 +93,8 @@ class OutgoingWorker:
             # An engine that is to stop waits for nothing any more: without this the loop would never come to stop us.
             await asyncio.sleep(0)
         for each in received:
-            if each.message_id not in self._attempts:
+            # What was done with while this was on its way here must not be delivered once more.
+            if each.message_id not in self._attempts and each.message_id not in self._settled:
                 task = asyncio.get_running_loop().create_task(self._attempt(each))
                 self._attempts[each.message_id] = task
         if received or self._attempts:
@@ -182,4 +186,5 @@ class OutgoingWorker:
         return True
 
     async def _settle(self, received: Received) -> None:
+        self._settled.add(received.message_id)
         await self._server.engine.queues.delete(self._queue, [received.receipt])

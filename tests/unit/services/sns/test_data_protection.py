@@ -110,6 +110,15 @@ def test_on_the_way_out():
     assert data_protection.outbound(protection, publication("10.0.0.1"), ANYONE.arn) is None
 
 
+@pytest.fixture(autouse=True)
+def _plain_log():
+    """Log everything, whatever a server in this process was told to."""
+    configured = structlog.get_config()
+    structlog.reset_defaults()
+    yield
+    structlog.configure(**configured)
+
+
 def audit(rate: object, **more: Any) -> dict[str, Any]:
     return statement({"Audit": {"SampleRate": rate, "FindingsDestination": LOGS, **more}})
 
