@@ -76,7 +76,7 @@ def _option(name: str, text: str, kind: Any = str) -> Callable[[Any], Any]:
 @_option("--tls-cert", "Certificate (PEM): serve HTTPS.")
 @_option("--tls-key", "The certificate's key (PEM).")
 @_option("--test-endpoints/--no-test-endpoints", "Serve reset and clock; on loopback only unless given.", bool)
-@_option("--resources", "YAML file of queues to have from the start.")
+@_option("--resources", "YAML file of queues and topics to have from the start.")
 @_option("--public-url", "Where people reach this server, for the links they are sent.")
 @_option("--smtp-url", "Mail server, smtp://user:password@host:port; without one e-mail goes to the outbox.")
 @_option("--smtp-from", "Sender of e-mails.")
