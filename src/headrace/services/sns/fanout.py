@@ -57,14 +57,17 @@ def _plan_protected(
 
 
 class _Send:
-    """One batch to one queue: the call, and what it carries."""
+    """What goes to one subscription: the call, and what it carries. `direct` goes to its queue, else to a worker."""
 
-    __slots__ = ("call", "publications", "subscription")
+    __slots__ = ("call", "direct", "publications", "subscription")
 
-    def __init__(self, subscription: Subscription, publications: Sequence[Publication], call: Call[Any]) -> None:
+    def __init__(
+        self, subscription: Subscription, publications: Sequence[Publication], call: Call[Any], *, direct: bool
+    ) -> None:
         self.subscription = subscription
         self.publications = publications
         self.call = call
+        self.direct = direct
 
     def failures(self) -> list[tuple[Publication, ServiceError]]:
         """What a queue did not take, and why. When the store failed there is no answer of a queue's."""
@@ -170,7 +173,8 @@ class Fanout:
     ) -> _Send:
         if subscription.queue is None or self._goes_behind(subscription):
             # Failing to store is failing to publish: the call is looked at with the others.
-            return _Send(subscription, publications, together.begin(self._store(subscription, publications)))
+            stored = together.begin(self._store(subscription, publications))
+            return _Send(subscription, publications, stored, direct=False)
         entries = [
             queue_messages.entry(
                 each,
@@ -181,7 +185,7 @@ class Fanout:
             for each in publications
         ]
         call = self._state.queue_calls.send(subscription, entries)
-        return _Send(subscription, publications, together.begin(call))
+        return _Send(subscription, publications, together.begin(call), direct=True)
 
     def _goes_behind(self, subscription: Subscription) -> bool:
         """Whether earlier messages wait for the queue, on a FIFO topic: later ones must not overtake them."""
@@ -202,7 +206,7 @@ class Fanout:
                 calls.append(together.begin(self._store(subscription, [publication])))
             else:
                 calls.append(together.begin(self._give_up(subscription, publication, error)))
-        if not calls and subscription.topic.record.attributes:
+        if not calls and send.direct:
             self._log_delivered(send)
         return calls
 
