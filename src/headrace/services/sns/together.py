@@ -7,6 +7,7 @@ first has to wait. What they write before that, they write together, all or noth
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Coroutine, Generator
 from typing import Any, Generic, TypeVar
 
@@ -51,7 +52,9 @@ class Call(Generic[T]):
             yield None
         elif not future.done():
             future._asyncio_future_blocking = True  # noqa: SLF001
-            yield future
+            # A task passes on what its future failed with; it is the call that is to see that, when it goes on.
+            with contextlib.suppress(Exception):
+                yield future
 
     def close(self) -> None:
         """Give up a call that has not ended."""
