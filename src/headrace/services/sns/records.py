@@ -125,7 +125,8 @@ class Publication(msgspec.Struct, frozen=True, kw_only=True, tag_field="v", tag=
         """
         if not self.bodies:
             return self.message
-        return self.bodies.get(protocol) or self.bodies["default"]
+        text = self.bodies.get(protocol)
+        return self.bodies["default"] if text is None else text
 
 
 class Delivery(msgspec.Struct, frozen=True, kw_only=True, tag_field="v", tag=1):
