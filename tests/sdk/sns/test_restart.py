@@ -134,8 +134,8 @@ def test_a_confirmation_that_is_asked_for(start):
     server.kill()
     server = start()
     sns = server.client("sns")
-    for _ in range(100):
-        if asked := server.call("GET", "outbox")["messages"]:
+    for _ in range(20):
+        if asked := server.outbox(wait_s=1):
             break
         server.advance(30)
     token = asked[0]["token"]
