@@ -44,7 +44,8 @@ class Prepare(Protocol):
     """Make ready to call one operation many times: `invoke` without what is the same each time.
 
     What comes out takes the operation's parameters and gives its coroutine. Parameters are not held against the
-    model: they come from code that keeps to it. The operation's own rules, and policies, apply as ever.
+    model: they come from code that keeps to it. The operation's own rules, and policies, apply as ever. All calls share
+    one context, and with it the state that the called service has when this is made ready.
     """
 
     def __call__(

@@ -81,10 +81,11 @@ class Dispatcher:
     ) -> Callable[[dict[str, Any]], Coroutine[Any, Any, dict[str, Any]]]:
         """Make ready to call an operation many times (`context.Prepare`)."""
         called = self._catalog.services[service].operation(operation)
+        context = self._context_within(called, principal, region)
 
         def call(params: dict[str, Any]) -> Coroutine[Any, Any, dict[str, Any]]:
             self._authorise(principal, called, params)
-            return called.action(self._context_within(called, principal, region), params)
+            return called.action(context, params)
 
         return call
 

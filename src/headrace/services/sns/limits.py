@@ -204,3 +204,6 @@ SIGNING_THREADS: Final = 4
 
 CERTIFICATE_DAYS: Final = 3_650
 """How long the certificate holds that messages' signatures are checked with."""
+
+LINKS_CACHED: Final = 10_000
+"""Unsubscribe links kept as they stand in envelopes."""

@@ -136,7 +136,13 @@ class Wrapper:
 
     def body(self, subscription_arn: str) -> str:
         """The envelope for one subscriber."""
-        return self._before + json_text(unsubscribe_url(self._base, subscription_arn)) + self._after
+        return self._before + _unsubscribe_member(self._base, subscription_arn) + self._after
+
+
+@functools.lru_cache(maxsize=limits.LINKS_CACHED)
+def _unsubscribe_member(base: str, subscription_arn: str) -> str:
+    """The UnsubscribeURL as JSON: the same in every message to a subscription."""
+    return json_text(unsubscribe_url(base, subscription_arn))
 
 
 def _end(publication: Publication) -> str:
