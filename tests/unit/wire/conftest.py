@@ -105,6 +105,7 @@ def dispatcher(operations) -> Dispatcher:
         quotas=Quotas(),
         base_url="http://base.test",
         invoke=None,
+        prepare=None,
     )
     control = Control(health=lambda: {"status": "ok"}, reset=None, advance=None)
     return Dispatcher(catalog=Catalog({"sqs": operations}), server=server, states={"sqs": "state"}, control=control)
