@@ -47,6 +47,7 @@ lint: $(SETUP)  ## Check style and types
 	@cd bench && ../$(BIN)/mypy --config-file ../pyproject.toml --disable-error-code misc *.py
 	@cd examples/order_buffer && ../../$(BIN)/mypy --config-file ../../pyproject.toml *.py
 	@cd examples/order_fanout && MYPYPATH=../order_buffer ../../$(BIN)/mypy --config-file ../../pyproject.toml *.py
+	@cd examples/clickstream && MYPYPATH=../order_buffer ../../$(BIN)/mypy --config-file ../../pyproject.toml *.py
 
 bench: $(SETUP)  ## Measure Headrace on this machine, beside the floor
 	@$(BIN)/python bench/run.py $(ARGS)

@@ -16,6 +16,8 @@ from headrace.context import Channels, Invoke, Quotas, Server
 from headrace.engines.sqlite.engine import SqliteEngine
 from headrace.errors import ServiceError
 from headrace.primitives.engine import Engine
+from headrace.services.kinesis import operations as kinesis_operations
+from headrace.services.kinesis.state import State as KinesisState
 from headrace.services.sns import operations as sns_operations
 from headrace.services.sns import signing, sms_store
 from headrace.services.sns.state import State as SnsState
@@ -32,10 +34,14 @@ from headrace.wire.server import Listener, serve
 
 log = structlog.get_logger()
 
-OPERATIONS: Final[Mapping[str, ModuleType]] = {"sns": sns_operations, "sqs": sqs_operations}
+OPERATIONS: Final[Mapping[str, ModuleType]] = {
+    "kinesis": kinesis_operations,
+    "sns": sns_operations,
+    "sqs": sqs_operations,
+}
 """Each service's operations, under the name its requests are signed for."""
 
-STATES: Final[Mapping[str, Callable[[Server], Any]]] = {"sns": SnsState, "sqs": SqsState}
+STATES: Final[Mapping[str, Callable[[Server], Any]]] = {"kinesis": KinesisState, "sns": SnsState, "sqs": SqsState}
 """What builds each service's state."""
 
 

@@ -1,4 +1,4 @@
-"""What a server has from its start: a YAML file that names queues and topics, made through the server's own pipeline.
+"""What a server has from its start: a YAML file that names queues, topics and streams, made through its own pipeline.
 
     region: eu-west-1             # us-east-1 unless given
     account: "123456789012"       # 000000000000 unless given
@@ -11,6 +11,7 @@
     topics:
       order-events:
         subscriptions: [{queue: orders}]
+    streams: …                   # see `resource_streams`
 
 Reading checks the whole file and names the line that is wrong; making is idempotent, so that a server can be started
 with the same file, or a changed one, as often as one likes.
@@ -29,6 +30,7 @@ import yaml
 from headrace.context import Invoke, Principal
 from headrace.errors import ServiceError
 from headrace.resource_reader import Attributes, Call, Place, Reader, ResourcesError
+from headrace.resource_streams import StreamSpec, create_streams, read_stream
 from headrace.resource_topics import TopicSpec, make_topic, read_topic
 
 DEFAULT_ACCOUNT: Final = "000000000000"
@@ -59,6 +61,7 @@ class Resources(msgspec.Struct, frozen=True):
     account: str
     region: str
     queues: list[QueueSpec]
+    streams: list[StreamSpec]
     topics: list[TopicSpec]
 
 
@@ -71,7 +74,7 @@ def read_resources(path: str) -> Resources:
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise _unreadable(path, error) from error
     reader = Reader(path)
-    top = reader.section(root, "file", known=("account", "queues", "region", "topics"))
+    top = reader.section(root, "file", known=("account", "queues", "region", "streams", "topics"))
     account = reader.text(top.get("account"), DEFAULT_ACCOUNT)
     if not re.fullmatch(r"\d{12}", account):
         raise reader.place(top["account"]).error(f"account must be 12 digits in quotes, not {account}")
@@ -79,6 +82,7 @@ def read_resources(path: str) -> Resources:
         account=account,
         region=reader.text(top.get("region"), DEFAULT_REGION),
         queues=[_read_queue(reader, name, node) for name, node in reader.items(top.get("queues"), "queues")],
+        streams=[read_stream(reader, name, node) for name, node in reader.items(top.get("streams"), "streams")],
         topics=[read_topic(reader, name, node) for name, node in reader.items(top.get("topics"), "topics")],
     )
 
@@ -130,6 +134,7 @@ async def create_resources(resources: Resources, invoke: Invoke) -> None:
             await _aim_dead_letters(resources, queue.dead_letter, urls[queue.name], call)
     for topic in resources.topics:
         await make_topic(topic, call, _queue_arn(resources, ""))
+    await create_streams(resources.streams, call)
 
 
 def _queue_arn(resources: Resources, name: str) -> str:

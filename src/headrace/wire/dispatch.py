@@ -17,8 +17,9 @@ from headrace.errors import ServiceError, StorageError
 from headrace.wire.auth.sigv4 import Caller, authenticate
 from headrace.wire.catalog import Catalog, Operation
 from headrace.wire.control import Control, is_for_headrace
-from headrace.wire.messages import Exchange, Request, Response, Scope, read_body, stream
+from headrace.wire.messages import Exchange, Request, Response, Scope, read_body
 from headrace.wire.routing import Codec, Router, region_of
+from headrace.wire.streaming import Events, Streams
 from headrace.wire.validation import check
 
 
@@ -31,6 +32,7 @@ class Dispatcher:
         self._states = states
         self._control = control
         self._router = Router(catalog)
+        self._streams = Streams()
         self._new_request_id = _request_ids()
         self._log = structlog.get_logger().bind()
         self._logs_calls = _logs_debug(self._log)
@@ -52,7 +54,11 @@ class Dispatcher:
                 params = codec.decode(operation, request)
                 request.body = b""  # a call may wait long, and a body may be large
                 self._authorise(caller.principal, operation, params)
+                if operation.event_member:
+                    self._streams.check()
                 result = await operation.action(self._context(operation, caller, request, exchange), params)
+                if operation.event_member:
+                    result[operation.event_member] = Events(result[operation.event_member], self._failing(request))
                 response = codec.encode(operation, result, request.id)
         except asyncio.CancelledError:
             return
@@ -63,7 +69,7 @@ class Dispatcher:
         if isinstance(response.body, bytes):
             exchange.response_bytes(response.status, response.headers, response.body)
         else:
-            await stream(exchange, response, response.body)
+            await self._streams.send(exchange, response, response.body)
 
     async def invoke(
         self, service: str, operation: str, params: dict[str, Any], *, principal: Principal, region: str
@@ -127,6 +133,10 @@ class Dispatcher:
         if response.status == HTTPStatus.METHOD_NOT_ALLOWED:
             response.headers.append(("allow", "GET, POST"))
         return response
+
+    def _failing(self, request: Request) -> Callable[[Exception], ServiceError]:
+        """What makes errors on the way of an answer that has begun into those that the caller is to see."""
+        return lambda error: self._service_error(error, request)
 
     def _service_error(self, error: Exception, request: Request) -> ServiceError:
         """Any error as the caller is to see it; what is not the caller's fault is logged."""
