@@ -98,6 +98,7 @@ class StreamTrial:
             quotas=Quotas(throughput=False),
             base_url="http://localhost:4566",
             invoke=no_other_service,
+            prepare=no_other_service,
         )
         self.state = State(server)
 

@@ -7,7 +7,7 @@ botocore.
 from __future__ import annotations
 
 import gzip
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Callable, Coroutine, Mapping
 from importlib import resources
 from pathlib import Path
 from types import ModuleType
@@ -21,7 +21,7 @@ from headrace.errors import ServiceError
 from headrace.wire.overlays import Overlay, read_overlay
 from headrace.wire.shapes import Member, Shape
 
-Action = Callable[[Context, dict[str, Any]], Awaitable[dict[str, Any]]]
+Action = Callable[[Context, dict[str, Any]], Coroutine[Any, Any, dict[str, Any]]]
 """What carries an operation out: from parameters to result, both by the model's member names."""
 
 

@@ -6,7 +6,7 @@ import asyncio
 import itertools
 import logging
 import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Coroutine, Mapping
 from http import HTTPStatus
 from typing import Any
 
@@ -52,6 +52,7 @@ class Dispatcher:
                 call = operation.name
                 caller = authenticate(request)
                 params = codec.decode(operation, request)
+                request.body = b""  # a call may wait long, and a body may be large
                 self._authorise(caller.principal, operation, params)
                 if operation.event_member:
                     self._streams.check()
@@ -80,15 +81,20 @@ class Dispatcher:
         called = self._catalog.services[service].operation(operation)
         check(called.service.overlay.style, called.input, params)
         self._authorise(principal, called, params)
-        context = Context(
-            server=self._server,
-            state=self._states[service],
-            principal=principal,
-            region=region,
-            request_id=self._new_request_id(),
-            base_url=self._server.base_url,
-        )
-        return await called.action(context, params)
+        return await called.action(self._context_within(called, principal, region), params)
+
+    def prepare(
+        self, service: str, operation: str, *, principal: Principal, region: str
+    ) -> Callable[[dict[str, Any]], Coroutine[Any, Any, dict[str, Any]]]:
+        """Make ready to call an operation many times (`context.Prepare`)."""
+        called = self._catalog.services[service].operation(operation)
+        context = self._context_within(called, principal, region)
+
+        def call(params: dict[str, Any]) -> Coroutine[Any, Any, dict[str, Any]]:
+            self._authorise(principal, called, params)
+            return called.action(context, params)
+
+        return call
 
     def _authorise(self, principal: Principal, operation: Operation, params: dict[str, Any]) -> None:
         """Raise ServiceError `AccessDenied` unless the principal may call the operation with these parameters.
@@ -105,6 +111,18 @@ class Dispatcher:
             request_id=request.id,
             base_url=request.base_url,
             hangup=exchange.client_disconnect,
+            trace=request.headers.get("x-amzn-trace-id"),
+        )
+
+    def _context_within(self, operation: Operation, principal: Principal, region: str) -> Context:
+        """The surroundings of a call from within the process."""
+        return Context(
+            server=self._server,
+            state=self._states[operation.service.name],
+            principal=principal,
+            region=region,
+            request_id=self._new_request_id(),
+            base_url=self._server.base_url,
         )
 
     def _refuse(self, request: Request, codec: Codec, error: Exception) -> Response:

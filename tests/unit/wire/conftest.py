@@ -122,6 +122,7 @@ def dispatcher(operations) -> Dispatcher:
         quotas=Quotas(),
         base_url="http://base.test",
         invoke=None,
+        prepare=None,
     )
     control = Control(health=lambda: {"status": "ok"}, reset=None, advance=None)
     catalog = Catalog({"sqs": operations, "kinesis": operations})

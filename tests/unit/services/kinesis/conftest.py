@@ -128,6 +128,7 @@ class Stage:
             quotas=Quotas(throughput=self._throughput),
             base_url="http://localhost:4566",
             invoke=no_other_service,
+            prepare=no_other_service,
         )
         self._state = State(server)
         await self._state.start()

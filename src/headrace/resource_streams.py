@@ -10,15 +10,13 @@ streams:
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 import msgspec
 import yaml
 
 from headrace.errors import ServiceError
-
-if TYPE_CHECKING:
-    from headrace.resources import Call, Place, Reader
+from headrace.resource_reader import Call, Place, Reader
 
 WAIT_S: Final = 0.05
 """Between two looks at whether the streams are ready."""
@@ -45,7 +43,7 @@ def read_stream(reader: Reader, name: yaml.ScalarNode, node: yaml.Node) -> Strea
         shards=_whole(reader, parts, "shards"),
         retention_h=_whole(reader, parts, "retention_hours"),
         retention_place=reader.place(parts["retention_hours"]) if "retention_hours" in parts else place,
-        tags={key.value: reader.value(value) for key, value in reader.items(parts.get("tags"), "tags")},
+        tags=reader.tags(parts.get("tags")),
     )
 
 
@@ -68,7 +66,7 @@ async def create_streams(streams: list[StreamSpec], call: Call) -> None:
     for stream in streams:
         await _retain(stream, call)
         if stream.tags:
-            await call(stream.place, "AddTagsToStream", {"StreamName": stream.name, "Tags": stream.tags})
+            await call(stream.place, "kinesis", "AddTagsToStream", {"StreamName": stream.name, "Tags": stream.tags})
     for stream in streams:
         await _ready(stream, call)
 
@@ -77,7 +75,7 @@ async def _create(stream: StreamSpec, call: Call) -> None:
     mode: dict[str, Any] = {"StreamModeDetails": {"StreamMode": "ON_DEMAND"}}
     params = {"StreamName": stream.name, **({"ShardCount": stream.shards} if stream.shards else mode)}
     try:
-        await call(stream.place, "CreateStream", params)
+        await call(stream.place, "kinesis", "CreateStream", params)
     except Exception as error:
         cause = error.__cause__
         if not isinstance(cause, ServiceError) or cause.code != "ResourceInUseException":
@@ -87,7 +85,7 @@ async def _create(stream: StreamSpec, call: Call) -> None:
 async def _ready(stream: StreamSpec, call: Call) -> dict[str, Any]:
     """The stream's summary, once it is ACTIVE."""
     while True:
-        described = await call(stream.place, "DescribeStreamSummary", {"StreamName": stream.name})
+        described = await call(stream.place, "kinesis", "DescribeStreamSummary", {"StreamName": stream.name})
         summary: dict[str, Any] = described["StreamDescriptionSummary"]
         if summary["StreamStatus"] == "ACTIVE":
             return summary
@@ -101,4 +99,4 @@ async def _retain(stream: StreamSpec, call: Call) -> None:
     longer = stream.retention_h > summary["RetentionPeriodHours"]
     operation = "IncreaseStreamRetentionPeriod" if longer else "DecreaseStreamRetentionPeriod"
     params = {"StreamName": stream.name, "RetentionPeriodHours": stream.retention_h}
-    await call(stream.retention_place, operation, params)
+    await call(stream.retention_place, "kinesis", operation, params)
