@@ -147,7 +147,7 @@ async def find(ctx: Context, params: dict[str, Any]) -> Consumer:
     """
     state: State = ctx.state
     name: str | None = params.get("ConsumerName")
-    address = {key: params[key] for key in ("StreamARN", "StreamId") if key in params}
+    address: dict[str, Any] = {key: params[key] for key in ("StreamARN", "StreamId") if key in params}
     created_s: int | None = None
     arn: str | None = params.get("ConsumerARN")
     if arn is not None:

@@ -206,10 +206,11 @@ class FanOut:
             there = change.entry and consumer_records.decode_consumer(change.entry.value)
             if there and not there.deleted_at_ms:
                 return
-            prefix = records.subscription_key(*parts[1:3], *parts[4:])
+            _, region, account, _, stream_name, name = parts
+            prefix = records.subscription_key(region, account, stream_name, name)
             for key, ticket in list(self._tickets.items()):
                 if key.startswith(prefix):
-                    ticket.end(rules.not_found(f"Consumer {parts[5]} of stream {parts[4]} was deregistered."))
+                    ticket.end(rules.not_found(f"Consumer {name} of stream {stream_name} was deregistered."))
 
 
 class Made(NamedTuple):

@@ -146,7 +146,8 @@ class Subscription:
         """What is done gives, or False when the subscription is ended meanwhile."""
         task = asyncio.ensure_future(doing)
         try:
-            await asyncio.wait({task, self._ticket.ended}, return_when=asyncio.FIRST_COMPLETED)
+            either: set[asyncio.Future[Any]] = {task, self._ticket.ended}
+            await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
             return task.done() and task.result()
         finally:
             task.cancel()
