@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import heapq
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Final, Protocol
 
 SETTLING_TURNS: Final = 50
@@ -84,6 +84,8 @@ class VirtualClock:
         self._timers: list[tuple[int, int, _VirtualTimer]] = []
         self._count = 0
         self._alarm: asyncio.TimerHandle | None = None
+        self.outside: list[Callable[[], Awaitable[None]]] = []
+        """Called whenever what was set going is to come to rest: what waits for things outside the loop adds itself."""
 
     def now_ms(self) -> int:
         """Milliseconds since 1970-01-01 UTC, as far as this clock is concerned."""
@@ -105,15 +107,20 @@ class VirtualClock:
         Before the first and between timers the event loop turns, so that what was set going sees the time it was
         set going at, and has its own timers set.
         """
-        await _settle()
+        await self._settle()
         target_ms = self.now_ms() + duration_ms
         while self._timers and self._timers[0][0] <= target_ms:
             self._set(max(self.now_ms(), self._timers[0][0]))
             self._run_due()
-            await _settle()
+            await self._settle()
         self._set(target_ms)
         self._rearm()
+        await self._settle()
+
+    async def _settle(self) -> None:
         await _settle()
+        for settled in self.outside:
+            await settled()
 
     def _set(self, now_ms: int) -> None:
         self._base_ms = now_ms
