@@ -167,6 +167,11 @@ class Connection:
         link = await self._usable(self._now_s() + REQUEST_TIMEOUT_S)
         self._write(link, subject, reply, headers, payload)
 
+    def publish_soon(self, subject: str, payload: bytes = b"", *, headers: bytes = b"") -> None:
+        """Send when there is a server to send to, else forget it: for what is of no use later."""
+        if self._link is not None and self._link.ready:
+            self._write(self._link, subject, "", headers, payload)
+
     def subscribe(self, subject: str, on_message: OnReply) -> Callable[[], None]:
         """Have `on_message` called with what is published to the subject; returns what ends it.
 

@@ -10,6 +10,7 @@ from headrace.engines.nats.connection import Connection
 from headrace.engines.nats.jetstream import JetStream
 from headrace.engines.nats.logs import NatsLogs
 from headrace.engines.nats.metadata import NatsMetadata
+from headrace.engines.nats.mirror import Mirror
 from headrace.engines.nats.options import Options
 from headrace.engines.nats.queues import NatsQueues
 
@@ -27,9 +28,10 @@ class NatsEngine:
     def __init__(self, options: Options, clock: Clock) -> None:
         self.connection = Connection(options)
         self.jetstream = JetStream(self.connection)
-        self.metadata = NatsMetadata(self.jetstream, clock)
-        self.logs = NatsLogs(self.jetstream, clock)
-        self.queues = NatsQueues(self.jetstream, clock)
+        self.mirror = Mirror(self.jetstream)
+        self.metadata = NatsMetadata(self.mirror, clock)
+        self.logs = NatsLogs(self.jetstream, self.mirror.space("g"), clock)
+        self.queues = NatsQueues(self.jetstream, self.mirror.space("q"), clock)
         self._clock = clock
 
     def describe(self) -> str:
@@ -43,7 +45,7 @@ class NatsEngine:
     async def start(self) -> None:
         """Connect, and make the streams that are not there. Raises StorageError."""
         await self.connection.start()
-        await self.metadata.start()
+        await self.mirror.start()
         await self.logs.start()
         await self.queues.start()
         if isinstance(self._clock, VirtualClock):
@@ -66,7 +68,7 @@ class NatsEngine:
             self._clock.outside.remove(self._quiet)
         await self.queues.close()
         await self.logs.close()
-        await self.metadata.close()
+        await self.mirror.close()
         await self.connection.close()
 
     async def _quiet(self) -> None:
