@@ -27,8 +27,8 @@ MAX_BATCH: Final = 1_000
 STREAM_NOT_FOUND: Final = 10059
 STREAM_NAME_IN_USE: Final = 10058
 CONSUMER_NOT_FOUND: Final = 10014
-WRONG_LAST_SEQUENCE: Final = 10071
-WRONG_LAST_SEQUENCE_CONSTANT: Final = 10164
+WRONG_LAST_SEQUENCE: Final = frozenset({10071, 10164})
+"""What was expected is not so; the second while a write that is not decided yet says otherwise."""
 DUPLICATE_IN_BATCH: Final = 10201
 MESSAGE_NOT_FOUND: Final = 10037
 _NO_ROOM: Final = frozenset({10023, 10047, 10077, 10122, 10002, 10028})

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Sequence
 from typing import Final
 
@@ -10,7 +11,7 @@ import msgspec
 from headrace.clock import Clock
 from headrace.engines.nats.faults import ApiError
 from headrace.engines.nats.jetstream import WRONG_LAST_SEQUENCE, Outbound
-from headrace.engines.nats.mirror import ATTEMPTS, Mirror, Space
+from headrace.engines.nats.mirror import ATTEMPTS, CONTEST_S, Mirror, Space
 from headrace.engines.nats.naming import token
 from headrace.errors import StorageError
 from headrace.primitives.metadata import Change, Entry, LeaseLost, Write
@@ -97,7 +98,8 @@ class NatsLease:
     async def take(self, holder: str) -> bool:
         """Take it for `holder`; False when another holds it."""
         self._holder = holder
-        for _ in range(ATTEMPTS):
+        for attempt in range(ATTEMPTS):
+            await asyncio.sleep(attempt * CONTEST_S)
             place, record = await self._stored()
             held = record is not None and record.expires_at_ms > self._clock.now_ms()
             if held and record is not None and record.holder != holder:
@@ -120,7 +122,8 @@ class NatsLease:
 
     async def _replace(self, holder: str, ttl_ms: int) -> bool:
         """Store the lease anew as long as it is still this one; whether it was."""
-        for _ in range(ATTEMPTS):
+        for attempt in range(ATTEMPTS):
+            await asyncio.sleep(attempt * CONTEST_S)
             place, record = await self._stored()
             now_ms = self._clock.now_ms()
             if record is None or record.token != self.token or record.expires_at_ms <= now_ms:
@@ -145,7 +148,7 @@ class NatsLease:
         try:
             ack = await self._mirror.write([Outbound(self._subject, msgspec.msgpack.encode(record), headers)])
         except ApiError as refused:
-            if refused.error == WRONG_LAST_SEQUENCE:
+            if refused.error in WRONG_LAST_SEQUENCE:
                 return None
             raise
         return ack.sequence

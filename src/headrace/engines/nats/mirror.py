@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import bisect
+import builtins
 import heapq
 import itertools
 import secrets
@@ -26,7 +27,6 @@ from headrace.engines.nats.jetstream import (
     MAX_BATCH,
     MESSAGE_NOT_FOUND,
     WRONG_LAST_SEQUENCE,
-    WRONG_LAST_SEQUENCE_CONSTANT,
     Ack,
     JetStream,
     Outbound,
@@ -49,11 +49,12 @@ ATTEMPT_S: Final = 2.0
 PAUSE_S: Final = 0.05
 ATTEMPTS: Final = 20
 """Comparisons that a write makes at most before it gives up: each is lost to another writer."""
+CONTEST_S: Final = 0.005
+"""Pause before each further attempt, times the attempts made: the other write may not be decided yet."""
 TOMBSTONES_KEPT: Final = 100_000
 """Deletions remembered by the mirror, so that a key can be made anew in one attempt."""
 
 _EXPECTED: Final = "Nats-Expected-Last-Subject-Sequence"
-_WRONG: Final = frozenset({WRONG_LAST_SEQUENCE, WRONG_LAST_SEQUENCE_CONSTANT})
 _DELETED: Final = b"Headrace-Deleted"
 
 
@@ -275,22 +276,23 @@ class Space:
 
     async def _change(self, writes: Sequence[Write]) -> int:
         """Compare and make the changes; the revision of the last."""
-        for _ in range(ATTEMPTS):
+        for attempt in range(ATTEMPTS):
             messages = await self._messages(writes)
             if not messages:
                 return 0
             try:
                 ack = await self._mirror.write(messages)
             except ApiError as refused:
-                if refused.error not in _WRONG:
+                if refused.error not in WRONG_LAST_SEQUENCE:
                     raise
+                await asyncio.sleep(attempt * CONTEST_S)
                 await self._catch_up([write.key for write in writes if write.expected is not None])
                 continue
             await self._mirror.until(ack.sequence)
             return ack.sequence
         raise StorageError("Others change the same records all the time: try again.")
 
-    async def _messages(self, writes: Sequence[Write]) -> list[Outbound]:
+    async def _messages(self, writes: Sequence[Write]) -> builtins.list[Outbound]:
         """What to publish: one message a key, the last that was asked for. Raises Conflict."""
         for write in writes:
             if write.expected is not None:
