@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import secrets
 from collections.abc import Mapping, Sequence
 from typing import Any, Final, NamedTuple
@@ -21,6 +22,10 @@ ATTEMPT_S: Final = 2.0
 """How long one attempt waits. A server that was asked may be dying; the next attempt goes to another."""
 PAUSE_S: Final = 0.05
 MAX_PAUSE_S: Final = 0.5
+WRITE_TIMEOUT_S: Final = 8.0
+"""How long `publish_once` goes on asking."""
+DUPLICATE_WINDOW_NS: Final = 30 * 10**9
+"""How long streams remember ids, where they are for `publish_once` alone."""
 MAX_BATCH: Final = 1_000
 """Messages in one atomic batch: what the server takes."""
 
@@ -170,6 +175,16 @@ class JetStream:
             if not found or len(names) >= page["total"]:
                 return [name for name in names if name.startswith(f"{self.prefix}_")]
 
+    async def subjects(self, stream: str, pattern: str = ">") -> dict[str, int]:
+        """The subjects of a stream that match, each with its number of messages."""
+        found: dict[str, int] = {}
+        while True:
+            info = await self.call(f"STREAM.INFO.{stream}", {"subjects_filter": pattern, "offset": len(found)})
+            page = info["state"].get("subjects") or {}
+            found |= page
+            if not page or len(found) >= info.get("total", 0):
+                return found
+
     # --- publishing ---
 
     async def publish(
@@ -201,7 +216,52 @@ class JetStream:
         )
         return await self.publish(last.subject, last.payload, block, timeout_s=timeout_s)
 
+    async def publish_once(
+        self, stream: str, messages: Sequence[Outbound], *, timeout_s: float = WRITE_TIMEOUT_S
+    ) -> Ack:
+        """Publish all or none to one stream, and exactly once: asked again, under the same ids, while no answer comes.
+
+        Within the stream's duplicate window. Raises ApiError, NoResponders, Unavailable, TooLarge; after Unavailable
+        it is not known whether they were stored.
+        """
+        name = secrets.token_hex(8)
+        named = [
+            message._replace(headers={"Nats-Msg-Id": f"{name}-{number}", **message.headers})
+            for number, message in enumerate(messages)
+        ]
+        loop = asyncio.get_running_loop()
+        deadline_s, again = loop.time() + timeout_s, False
+        while True:
+            try:
+                return await self.publish_batch(named, timeout_s=ATTEMPT_S)
+            except ApiError as refused:
+                if again and refused.error == DUPLICATE_IN_BATCH:
+                    newest = await self.newest(stream, messages[-1].subject)
+                    return Ack(newest[0] if newest else 0, duplicate=True)
+                if refused.error not in _NO_LEADER or loop.time() + PAUSE_S >= deadline_s:
+                    raise
+            except Unavailable:
+                if loop.time() + PAUSE_S >= deadline_s:
+                    raise
+            again = True
+            await asyncio.sleep(PAUSE_S)
+
     # --- reading ---
+
+    async def newest(self, stream: str, subject: str) -> tuple[int, bytes, bytes] | None:
+        """Sequence, headers and payload of a subject's newest message, as the stream's leader has it.
+
+        Slower than `last`, which any replica answers, also one that is behind.
+        """
+        try:
+            found = await self.call(f"STREAM.MSG.GET.{stream}", {"last_by_subj": subject})
+        except ApiError as refused:
+            if refused.error == MESSAGE_NOT_FOUND:
+                return None
+            raise
+        message = found["message"]
+        data, headers = message.get("data") or "", message.get("hdrs") or ""
+        return message["seq"], base64.b64decode(headers), base64.b64decode(data)
 
     async def get(self, stream: str, sequence: int) -> Stored | None:
         """The message with that sequence, None when it is not there (any more)."""

@@ -134,7 +134,7 @@ class NatsLease:
 
     async def _stored(self) -> tuple[int, LeaseRecord | None]:
         """The sequence of the lease's message (0 when there is none) and the lease."""
-        found = await self._mirror.newest(self._subject)
+        found = await self._mirror.jetstream.newest(self._mirror.stream, self._subject)
         if found is None:
             return 0, None
         record = msgspec.msgpack.decode(found[2], type=LeaseRecord)
@@ -146,7 +146,8 @@ class NatsLease:
         kept_ms = LEASE_KEPT_MS + max(0, record.expires_at_ms - self._clock.now_ms())
         headers: dict[str, str | int] = {_EXPECTED: place, "Nats-TTL": f"{kept_ms // 1000}s"}
         try:
-            ack = await self._mirror.write([Outbound(self._subject, msgspec.msgpack.encode(record), headers)])
+            message = Outbound(self._subject, msgspec.msgpack.encode(record), headers)
+            ack = await self._mirror.jetstream.publish_once(self._mirror.stream, [message])
         except ApiError as refused:
             if refused.error in WRONG_LAST_SEQUENCE:
                 return None

@@ -9,12 +9,10 @@ made by the server, and answered when the mirror has them. `spaces` keep kinds o
 from __future__ import annotations
 
 import asyncio
-import base64
 import bisect
 import builtins
 import heapq
 import itertools
-import secrets
 from collections.abc import Callable, Sequence
 from typing import Any, Final
 
@@ -23,11 +21,9 @@ from headrace.engines.nats.connection import Message
 from headrace.engines.nats.faults import ApiError, Unavailable
 from headrace.engines.nats.following import Delivery, Follower
 from headrace.engines.nats.jetstream import (
-    DUPLICATE_IN_BATCH,
+    DUPLICATE_WINDOW_NS,
     MAX_BATCH,
-    MESSAGE_NOT_FOUND,
     WRONG_LAST_SEQUENCE,
-    Ack,
     JetStream,
     Outbound,
 )
@@ -44,9 +40,6 @@ FORGET_S: Final = TOMBSTONE_S / 2
 MIRROR_TIMEOUT_S: Final = 8.0
 """How long a write waits for the mirror to follow."""
 START_TIMEOUT_S: Final = 60.0
-WRITE_TIMEOUT_S: Final = 8.0
-ATTEMPT_S: Final = 2.0
-PAUSE_S: Final = 0.05
 ATTEMPTS: Final = 20
 """Comparisons that a write makes at most before it gives up: each is lost to another writer."""
 CONTEST_S: Final = 0.005
@@ -95,6 +88,7 @@ class Mirror:
                 "max_msgs_per_subject": 1,
                 "allow_msg_ttl": True,
                 "allow_atomic": True,
+                "duplicate_window": DUPLICATE_WINDOW_NS,
             },
         )
         await self._follower.start()
@@ -130,47 +124,6 @@ class Mirror:
                 await future
         except TimeoutError:
             raise Unavailable("NATS stored the change, but does not show it in time.") from None
-
-    async def newest(self, subject: str) -> tuple[int, bytes, bytes] | None:
-        """Sequence, headers and payload of the newest message of a subject, as the stream's leader has it."""
-        try:
-            found = await self.jetstream.call(f"STREAM.MSG.GET.{self.stream}", {"last_by_subj": subject})
-        except ApiError as refused:
-            if refused.error == MESSAGE_NOT_FOUND:
-                return None
-            raise
-        message = found["message"]
-        return (
-            message["seq"],
-            base64.b64decode(message.get("hdrs", "")),
-            base64.b64decode(message.get("data", "")),
-        )
-
-    async def write(self, messages: Sequence[Outbound]) -> Ack:
-        """Publish all or none, once, also when the first answer is lost. Raises ApiError, Unavailable."""
-        name = secrets.token_hex(8)
-        named = [
-            message._replace(headers={"Nats-Msg-Id": f"{name}-{number}", **message.headers})
-            for number, message in enumerate(messages)
-        ]
-        loop = asyncio.get_running_loop()
-        deadline_s, attempts = loop.time() + WRITE_TIMEOUT_S, 0
-        while True:
-            attempts += 1
-            try:
-                return await self.jetstream.publish_batch(named, timeout_s=ATTEMPT_S)
-            except ApiError as refused:
-                if refused.error != DUPLICATE_IN_BATCH or attempts == 1:
-                    raise
-                return Ack(await self._place_of(messages[-1].subject), duplicate=True)
-            except Unavailable:
-                if loop.time() + PAUSE_S >= deadline_s:
-                    raise
-            await asyncio.sleep(PAUSE_S)
-
-    async def _place_of(self, subject: str) -> int:
-        found = await self.newest(subject)
-        return found[0] if found else 0
 
     def subject(self, space: str, key: str) -> str:
         """Where a record stands."""
@@ -276,19 +229,20 @@ class Space:
 
     async def _change(self, writes: Sequence[Write]) -> int:
         """Compare and make the changes; the revision of the last."""
+        mirror = self._mirror
         for attempt in range(ATTEMPTS):
             messages = await self._messages(writes)
             if not messages:
                 return 0
             try:
-                ack = await self._mirror.write(messages)
+                ack = await mirror.jetstream.publish_once(mirror.stream, messages)
             except ApiError as refused:
                 if refused.error not in WRONG_LAST_SEQUENCE:
                     raise
                 await asyncio.sleep(attempt * CONTEST_S)
                 await self._catch_up([write.key for write in writes if write.expected is not None])
                 continue
-            await self._mirror.until(ack.sequence)
+            await mirror.until(ack.sequence)
             return ack.sequence
         raise StorageError("Others change the same records all the time: try again.")
 
@@ -334,11 +288,12 @@ class Space:
 
     async def _confirm(self, key: str) -> Entry | None:
         """Bring the mirror up to what the leader has of the key; the record, or None."""
-        found = await self._mirror.newest(self._mirror.subject(self._name, key))
+        mirror = self._mirror
+        found = await mirror.jetstream.newest(mirror.stream, mirror.subject(self._name, key))
         if found is None:
             self._tombstones.pop(key, None)
         else:
-            await self._mirror.until(found[0])
+            await mirror.until(found[0])
         return self._entries.get(key)
 
     # --- following ---
