@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import fcntl
 import os
+import secrets
 import shutil
 import signal
 import socket
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
-from typing import Final
+from typing import IO, Final
 
 import orjson
 
-from headrace.errors import StorageError
+from headrace.errors import StorageError, StorageLocked
 
 START_S: Final = 15.0
 """How long a server may take until it accepts connections; one with much stored reads it first."""
@@ -41,6 +44,7 @@ class NatsServer:
         cluster_port: int | None = None,
         peers: tuple[int, ...] = (),
         sync_interval: str = "always",
+        token: str | None = None,
         extra: str = "",
     ) -> None:
         self.folder = folder
@@ -49,13 +53,14 @@ class NatsServer:
         self._cluster_port = cluster_port
         self._peers = peers
         self._sync_interval = sync_interval
+        self._token = token
         self._extra = extra
         self._process: subprocess.Popen[bytes] | None = None
 
     @property
     def url(self) -> str:
-        """Where it listens."""
-        return f"nats://127.0.0.1:{self.port}"
+        """Where it listens, with the token that it asks for."""
+        return f"nats://{self._token}@127.0.0.1:{self.port}" if self._token else f"nats://127.0.0.1:{self.port}"
 
     @property
     def pid(self) -> int:
@@ -75,6 +80,7 @@ class NatsServer:
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
             config = self.folder / "nats-server.conf"
+            config.touch(mode=0o600)
             config.write_text(self._config(), encoding="utf-8")
             log = self.folder / "nats-server.log"
             command = [binary(), "--config", str(config), "--log", str(log)]
@@ -137,6 +143,8 @@ class NatsServer:
             "write_deadline": "10s",
             "jetstream": {"store_dir": str(self.folder / "jetstream"), "sync_interval": self._sync_interval},
         }
+        if self._token is not None:
+            settings["authorization"] = {"token": self._token}
         if self._cluster_port is not None:
             settings["cluster"] = {
                 "name": "headrace",
@@ -145,6 +153,77 @@ class NatsServer:
                 "routes": [f"nats://127.0.0.1:{port}" for port in self._peers],
             }
         return orjson.dumps(settings, option=orjson.OPT_INDENT_2).decode()[1:-1] + self._extra
+
+
+class EmbeddedServer:
+    """The server of `--nats embedded`: its data in a directory, or in none (`:memory:`) that outlives it.
+
+    One Headrace owns the directory at a time. A server that was left behind when its owner was killed is ended before
+    another is started on its data.
+    """
+
+    def __init__(self, data: str) -> None:
+        self._scratch = tempfile.mkdtemp(prefix="headrace-nats-") if data == ":memory:" else None
+        folder = Path(self._scratch or data) / "nats"
+        interval = "1h" if self._scratch else "always"
+        self._server = NatsServer(folder, sync_interval=interval, token=secrets.token_hex(16))
+        self._lock: IO[bytes] | None = None
+
+    @property
+    def url(self) -> str:
+        """Where it listens."""
+        return self._server.url
+
+    async def start(self) -> None:
+        """Start it and return when it accepts connections. Raises StorageError, StorageLocked."""
+        folder = self._server.folder
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            self._lock = (folder / "lock").open("ab")
+        except OSError as cause:
+            raise StorageError(f"{folder} cannot be used: {cause.strerror}.") from cause
+        try:
+            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            raise StorageLocked(f"{folder}: another Headrace uses this directory. Stop it or choose another.") from None
+        pid_file = folder / "nats-server.pid"
+        with contextlib.suppress(OSError, ValueError):
+            await _end_orphan(int(pid_file.read_text()), str(folder / "nats-server.conf"))
+        await self._server.start()
+        pid_file.write_text(str(self._server.pid))
+
+    def stop(self) -> None:
+        """Stop it; harmless when it was not started."""
+        self._server.stop()
+        if self._lock is not None:
+            (self._server.folder / "nats-server.pid").unlink(missing_ok=True)
+            self._lock.close()
+            self._lock = None
+        if self._scratch is not None:
+            shutil.rmtree(self._scratch, ignore_errors=True)
+
+
+async def _end_orphan(pid: int, config: str) -> None:
+    """End that process, if it is a server with this configuration."""
+    with contextlib.suppress(ProcessLookupError):
+        for number in range(int(STOP_S / POLL_S)):
+            if config not in _command_of(pid):
+                return
+            if number == 0:
+                os.kill(pid, signal.SIGTERM)
+            await asyncio.sleep(POLL_S)
+        os.kill(pid, signal.SIGKILL)
+
+
+def _command_of(pid: int) -> str:
+    """The command line of a process; "" when there is none."""
+    found = subprocess.run(  # noqa: S603 - a number is all that is passed on
+        ["ps", "-o", "command=", "-p", str(pid)],  # noqa: S607 - wherever the system has it
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    return found.stdout
 
 
 def binary() -> str:

@@ -7,11 +7,12 @@ from typing import Final
 
 from headrace.clock import Clock, VirtualClock
 from headrace.engines.nats.connection import Connection
+from headrace.engines.nats.embedded import EmbeddedServer
 from headrace.engines.nats.jetstream import JetStream
 from headrace.engines.nats.logs import NatsLogs
 from headrace.engines.nats.metadata import NatsMetadata
 from headrace.engines.nats.mirror import Mirror
-from headrace.engines.nats.options import Options
+from headrace.engines.nats.options import Options, servers
 from headrace.engines.nats.queues import NatsQueues
 
 QUIET_ROUNDS: Final = 20
@@ -21,11 +22,15 @@ MAX_QUIET_TURNS: Final = 20_000
 
 
 class NatsEngine:
-    """See `headrace.primitives.engine.Engine`. It holds nothing that is not on the NATS servers."""
+    """See `headrace.primitives.engine.Engine`. It holds nothing that is not on the NATS servers.
+
+    `server` is one that the engine starts before it connects, and stops at the end.
+    """
 
     name = "nats"
 
-    def __init__(self, options: Options, clock: Clock) -> None:
+    def __init__(self, options: Options, clock: Clock, server: EmbeddedServer | None = None) -> None:
+        self._server = server
         self.connection = Connection(options)
         self.jetstream = JetStream(self.connection)
         self.mirror = Mirror(self.jetstream)
@@ -37,13 +42,16 @@ class NatsEngine:
     def describe(self) -> str:
         """Where the data is and how durable it is, in a line for people."""
         options, info = self.connection.options, self.connection.info
-        where = f"NATS {info.get('version', '?')} at {options.urls}"
+        places = ", ".join(f"{server.host}:{server.port}" for server in servers(options.urls))
+        where = f"NATS {info.get('version', '?')} at {places}"
         state = "" if self.connection.connected else ", not connected"
         copies = "1 copy" if options.replicas == 1 else f"{options.replicas} copies of everything"
         return f"data: {where}, prefix {options.prefix}, {copies}{state}"
 
     async def start(self) -> None:
         """Connect, and make the streams that are not there. Raises StorageError."""
+        if self._server is not None:
+            await self._server.start()
         await self.connection.start()
         await self.mirror.start()
         await self.logs.start()
@@ -70,6 +78,8 @@ class NatsEngine:
         await self.logs.close()
         await self.mirror.close()
         await self.connection.close()
+        if self._server is not None:
+            self._server.stop()
 
     async def _quiet(self) -> None:
         """Return when nothing waits for an answer of NATS that is due soon: what a moved clock set going is at rest."""
