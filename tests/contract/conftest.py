@@ -18,7 +18,7 @@ from unittest import mock
 import pytest
 
 from headrace.clock import VirtualClock
-from headrace.engines.nats.embedded import NatsServer, free_port
+from headrace.engines.nats.embedded import NatsServer, start_cluster
 from headrace.engines.sqlite import database
 from headrace.engines.sqlite.engine import SqliteEngine
 from headrace.primitives.engine import Engine
@@ -70,28 +70,12 @@ def nats_servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[
 
     def urls(count: int) -> str:
         if count not in running:
-            running[count] = start_servers(tmp_path_factory.mktemp("nats"), count)
+            running[count] = asyncio.run(start_cluster(tmp_path_factory.mktemp("nats"), count))
         return ",".join(server.url for server in running[count])
 
     yield urls
     for server in itertools.chain.from_iterable(running.values()):
         server.kill()
-
-
-def start_servers(folder: Path, count: int) -> list[NatsServer]:
-    """That many servers, as a cluster when there are several; they need not sync, since nothing outlives the tests."""
-    ports = tuple(free_port() for _ in range(count))
-    servers = []
-    for number, port in enumerate(ports):
-        clustered = {"cluster_port": port, "peers": ports} if count > 1 else {}
-        server = NatsServer(folder / str(number), name=f"n{number}", sync_interval="1h", **clustered)
-        servers.append(server)
-    asyncio.run(start_all(servers))
-    return servers
-
-
-async def start_all(servers: list[NatsServer]) -> None:
-    await asyncio.gather(*(server.start() for server in servers))
 
 
 @pytest.fixture

@@ -105,8 +105,16 @@ class Connection:
             with contextlib.suppress(StorageError, TimeoutError):
                 async with asyncio.timeout(1):
                     await self._link.ping()
-            self._link.close()
+            await self._end(self._link)
         self._fail_pending("the connection was closed")
+
+    async def _end(self, link: Link) -> None:
+        link.close()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(1):
+                await link.ended()
+                return
+        link.abort("the connection was closed")
 
     @property
     def info(self) -> dict[str, Any]:
@@ -325,6 +333,7 @@ class Connection:
         except (OSError, ssl.SSLError, TimeoutError, StorageError) as cause:
             self._why = f"{server.host}:{server.port}: {str(cause) or 'no answer in time'}"
             link.abort(self._why)
+            await link.ended()
             return False
         self._use(link)
         return True

@@ -155,6 +155,31 @@ class NatsServer:
         return orjson.dumps(settings, option=orjson.OPT_INDENT_2).decode()[1:-1] + self._extra
 
 
+async def start_cluster(folder: Path, count: int, *, sync_interval: str = "1h") -> list[NatsServer]:
+    """Start that many servers under a folder, as a cluster when there are several; for tests, so they need not sync.
+
+    Returns when all of them accept connections. Raises StorageError; the servers that did start are ended then.
+    """
+    ports = tuple(free_port() for _ in range(count))
+    servers = [
+        NatsServer(
+            folder / f"n{number}",
+            name=f"n{number}",
+            cluster_port=port if count > 1 else None,
+            peers=ports,
+            sync_interval=sync_interval,
+        )
+        for number, port in enumerate(ports)
+    ]
+    try:
+        await asyncio.gather(*(server.start() for server in servers))
+    except BaseException:
+        for server in servers:
+            server.kill()
+        raise
+    return servers
+
+
 class EmbeddedServer:
     """The server of `--nats embedded`: its data in a directory, or in none (`:memory:`) that outlives it.
 

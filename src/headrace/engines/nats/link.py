@@ -41,7 +41,7 @@ class Link(asyncio.Protocol):
         self._writable = asyncio.Event()
         self._writable.set()
         self._reason = "the server closed the connection"
-        self._ended = False
+        self._ended = asyncio.Event()
 
     # --- asyncio.Protocol ---
 
@@ -66,9 +66,7 @@ class Link(asyncio.Protocol):
 
     def connection_lost(self, cause: Exception | None) -> None:
         """Tell whoever waits that the session has ended."""
-        if self._ended:
-            return
-        self._ended = True
+        self._ended.set()
         self.ready = False
         reason = f"{self._reason}: {cause}" if cause else self._reason
         self._writable.set()
@@ -125,6 +123,11 @@ class Link(asyncio.Protocol):
         self._reason = reason
         if self._transport is not None:
             self._transport.abort()
+
+    async def ended(self) -> None:
+        """Return when the socket is closed, after `close` or `abort`."""
+        if self._transport is not None:
+            await self._ended.wait()
 
     def _flush(self) -> None:
         out, self._out = self._out, []

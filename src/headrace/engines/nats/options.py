@@ -100,7 +100,7 @@ def servers(urls: str) -> list[Server]:
 def _server(url: str) -> Server:
     parts = urlsplit(url if "://" in url else f"nats://{url}")
     try:
-        port = parts.port or DEFAULT_PORT
+        port = DEFAULT_PORT if parts.port is None else parts.port
     except ValueError:
         port = 0
     if parts.scheme not in SCHEMES or not parts.hostname or not port or parts.path.strip("/"):
