@@ -326,10 +326,15 @@ class Connection:
                 return True
         return False
 
-    async def _connect(self, server: Server) -> bool:
-        link = Link(self._on_message, self._on_info, lambda reason: self._on_lost(link, reason))
+    async def _connect(self, server: Server, unlike: Link | None = None) -> bool:
+        """Open a session with a server and use it; not when it is the same one that another session is with."""
+        link = Link(
+            self._on_message, lambda info: self._on_info(link, info), lambda reason: self._on_lost(link, reason)
+        )
         try:
             await link.open(server, self.options)
+            if unlike is not None and link.info.get("server_id") == unlike.info.get("server_id"):
+                raise Unavailable("it is about to end")
         except (OSError, ssl.SSLError, TimeoutError, StorageError) as cause:
             self._why = f"{server.host}:{server.port}: {str(cause) or 'no answer in time'}"
             link.abort(self._why)
@@ -346,8 +351,26 @@ class Connection:
             link.write(b"SUB %b %d\r\n" % (subject.encode(), sid))
         self._connected.set()
 
-    def _on_info(self, info: dict[str, Any]) -> None:
-        """Take note of servers that the cluster names; they are reached as the first ones are."""
+    async def _move(self, old: Link) -> None:
+        """Leave a server that is about to end for another, without losing the answers that it still owes."""
+        for server in random.sample(self._servers, len(self._servers)):
+            if self._link is old and await self._connect(server, unlike=old):
+                break
+        if self._link is old:
+            return
+        for sid in self._subscriptions:
+            old.write(b"UNSUB %d\r\n" % sid)
+        for callback in tuple(self.on_reconnect):
+            callback()
+        try:
+            await asyncio.sleep(REQUEST_TIMEOUT_S)
+        finally:
+            await self._end(old)
+
+    def _on_info(self, link: Link, info: dict[str, Any]) -> None:
+        """Take note of servers that the cluster names, which are reached as the first ones are, and of one that ends."""
+        if info.get("ldm") and link is self._link and link.ready:
+            self._spawn(self._move(link))
         first = self._servers[0]
         known = {(server.host, server.port) for server in self._servers}
         for url in info.get("connect_urls") or ():

@@ -163,6 +163,24 @@ async def test_another_server_is_used_when_one_falls_silent(own_server, connect)
         await connection.flush()
 
 
+async def test_a_server_that_is_about_to_end_is_left_in_good_time(own_server, connect):
+    servers = [own_server(extra="\nlame_duck_grace_period: 1s\nlame_duck_duration: 30s\n") for _ in range(2)]
+    for server in servers:
+        await server.start()
+    connection = await connect(",".join(server.url for server in servers))
+    [used] = [server for server in servers if server.port == connection.info["port"]]
+    reconnected = asyncio.Event()
+    connection.on_reconnect.append(reconnected.set)
+    connection.subscribe("silent", lambda _: None)
+    waiting = asyncio.ensure_future(connection.request("silent", timeout_s=60))
+    await connection.flush()
+    used.send_signal(signal.SIGUSR2)
+    await asyncio.wait_for(reconnected.wait(), GUARD_S)
+    assert connection.info["port"] != used.port
+    assert not waiting.done()
+    waiting.cancel()
+
+
 async def test_what_does_not_speak_nats(connect):
     async def serve(_reader, writer):
         writer.write(b"HTTP/1.1 400 Bad Request\r\n\r\n")
