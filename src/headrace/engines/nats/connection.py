@@ -332,14 +332,15 @@ class Connection:
             self._on_message, lambda info: self._on_info(link, info), lambda reason: self._on_lost(link, reason)
         )
         try:
-            await link.open(server, self.options)
-            if unlike is not None and link.info.get("server_id") == unlike.info.get("server_id"):
-                raise Unavailable("it is about to end")
+            await link.open(server, self.options, unlike=unlike)
         except (OSError, ssl.SSLError, TimeoutError, StorageError) as cause:
             self._why = f"{server.host}:{server.port}: {str(cause) or 'no answer in time'}"
             link.abort(self._why)
             await link.ended()
             return False
+        except BaseException:
+            link.abort("it was given up")
+            raise
         self._use(link)
         return True
 
@@ -368,7 +369,7 @@ class Connection:
             await self._end(old)
 
     def _on_info(self, link: Link, info: dict[str, Any]) -> None:
-        """Take note of servers that the cluster names, which are reached as the first ones are, and of one that ends."""
+        """Take note of servers that the cluster names, reached as the first ones are, and leave one that is to end."""
         if info.get("ldm") and link is self._link and link.ready:
             self._spawn(self._move(link))
         first = self._servers[0]

@@ -29,6 +29,9 @@ DUPLICATE_WINDOW_NS: Final = 30 * 10**9
 MAX_BATCH: Final = 1_000
 """Messages in one atomic batch: what the server takes."""
 
+EXPECTED: Final = "Nats-Expected-Last-Subject-Sequence"
+"""Header: the sequence of the newest message of the subject, 0 for none, without which this is refused."""
+
 STREAM_NOT_FOUND: Final = 10059
 STREAM_NAME_IN_USE: Final = 10058
 CONSUMER_NOT_FOUND: Final = 10014
@@ -235,9 +238,8 @@ class JetStream:
             try:
                 return await self.publish_batch(named, timeout_s=ATTEMPT_S)
             except ApiError as refused:
-                if again and refused.error == DUPLICATE_IN_BATCH:
-                    newest = await self.newest(stream, messages[-1].subject)
-                    return Ack(newest[0] if newest else 0, duplicate=True)
+                if again and (mine := await self._stored_already(stream, named, refused)) is not None:
+                    return Ack(mine, duplicate=True)
                 if refused.error not in _NO_LEADER or loop.time() + PAUSE_S >= deadline_s:
                     raise
             except Unavailable:
@@ -246,6 +248,25 @@ class JetStream:
             again = True
             await asyncio.sleep(PAUSE_S)
 
+    async def _stored_already(self, stream: str, named: Sequence[Outbound], refused: ApiError) -> int | None:
+        """The place of the last message when the refusal came because all had been stored before, None when not.
+
+        Nothing can have come between what the first one expects and itself. A stream with one replica looks at what is
+        expected before it looks at ids, others the other way round.
+        """
+        if refused.error == DUPLICATE_IN_BATCH:
+            newest = await self.newest(stream, named[-1].subject)
+            return newest[0] if newest else 0
+        if refused.error not in WRONG_LAST_SEQUENCE:
+            return None
+        for number, message in enumerate(named):
+            if EXPECTED in message.headers:
+                place = int(message.headers[EXPECTED]) + 1
+                found = await self._on_leader(stream, {"seq": place, "next_by_subj": message.subject})
+                mine = found and frames.header(found[1], b"Nats-Msg-Id") == str(message.headers["Nats-Msg-Id"]).encode()
+                return found[0] + len(named) - 1 - number if found and mine else None
+        return None
+
     # --- reading ---
 
     async def newest(self, stream: str, subject: str) -> tuple[int, bytes, bytes] | None:
@@ -253,8 +274,11 @@ class JetStream:
 
         Slower than `last`, which any replica answers, also one that is behind.
         """
+        return await self._on_leader(stream, {"last_by_subj": subject})
+
+    async def _on_leader(self, stream: str, body: Mapping[str, Any]) -> tuple[int, bytes, bytes] | None:
         try:
-            found = await self.call(f"STREAM.MSG.GET.{stream}", {"last_by_subj": subject})
+            found = await self.call(f"STREAM.MSG.GET.{stream}", body)
         except ApiError as refused:
             if refused.error == MESSAGE_NOT_FOUND:
                 return None

@@ -78,11 +78,16 @@ class Link(asyncio.Protocol):
 
     # --- the session ---
 
-    async def open(self, server: Server, options: Options) -> None:
-        """Connect, encrypt where asked, and be accepted. Raises OSError, Unavailable, ssl.SSLError, TimeoutError."""
+    async def open(self, server: Server, options: Options, *, unlike: Link | None = None) -> None:
+        """Connect, encrypt where asked, and be accepted; not by the server that another session is with.
+
+        Raises OSError, Unavailable, ssl.SSLError, TimeoutError.
+        """
         async with asyncio.timeout(CONNECT_TIMEOUT_S):
             await self._loop.create_connection(lambda: self, server.host, server.port)
             await self._hello  # the server's INFO
+            if unlike is not None and self.info.get("server_id") == unlike.info.get("server_id"):
+                raise Unavailable("This server is about to end.")
             if server.tls or options.wants_tls or self.info.get("tls_required"):
                 await self._encrypt(server, options.ssl_context())
             self._send_connect(options.credentials(server).fields(self.info.get("nonce")))

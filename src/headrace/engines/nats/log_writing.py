@@ -15,7 +15,7 @@ from typing import Final
 
 from headrace.clock import Clock
 from headrace.engines.nats.faults import ApiError, Unavailable
-from headrace.engines.nats.jetstream import WRONG_LAST_SEQUENCE, Ack, JetStream, Outbound
+from headrace.engines.nats.jetstream import EXPECTED, WRONG_LAST_SEQUENCE, Ack, JetStream, Outbound
 from headrace.engines.nats.log_chunks import Packed, pack, payload
 from headrace.engines.nats.log_places import newest_for_sure
 from headrace.engines.nats.log_state import Appended, LogState
@@ -36,8 +36,6 @@ MAX_CHUNKS: Final = 1_000
 
 NEWS: Final = struct.Struct(">QQQQ")
 """Place, last sequence, total bytes and time of a log's new end: what other processes are told."""
-
-_EXPECTED: Final = "Nats-Expected-Last-Subject-Sequence"
 
 
 class LogWriter:
@@ -114,7 +112,7 @@ class LogWriter:
         messages: list[Outbound] = []
         for one in packed:
             body = payload(one, first=first, at_ms=at_ms, total_before=total)
-            messages.append(Outbound(state.subject, body, {} if messages else {_EXPECTED: state.place}))
+            messages.append(Outbound(state.subject, body, {} if messages else {EXPECTED: state.place}))
             first += one.records
             total += one.size
         try:

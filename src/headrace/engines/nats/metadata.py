@@ -10,7 +10,7 @@ import msgspec
 
 from headrace.clock import Clock
 from headrace.engines.nats.faults import ApiError
-from headrace.engines.nats.jetstream import WRONG_LAST_SEQUENCE, Outbound
+from headrace.engines.nats.jetstream import EXPECTED, WRONG_LAST_SEQUENCE, Outbound
 from headrace.engines.nats.mirror import ATTEMPTS, CONTEST_S, Mirror, Space
 from headrace.engines.nats.naming import token
 from headrace.errors import StorageError
@@ -18,8 +18,6 @@ from headrace.primitives.metadata import Change, Entry, LeaseLost, Write
 
 LEASE_KEPT_MS: Final = 86_400_000
 """How long the server keeps a lease after it ran out, before its message is removed."""
-
-_EXPECTED: Final = "Nats-Expected-Last-Subject-Sequence"
 
 
 class LeaseRecord(msgspec.Struct, array_like=True):
@@ -144,7 +142,7 @@ class NatsLease:
     async def _store(self, record: LeaseRecord, place: int) -> int | None:
         """The sequence of the lease's new message; None when another was quicker."""
         kept_ms = LEASE_KEPT_MS + max(0, record.expires_at_ms - self._clock.now_ms())
-        headers: dict[str, str | int] = {_EXPECTED: place, "Nats-TTL": f"{kept_ms // 1000}s"}
+        headers: dict[str, str | int] = {EXPECTED: place, "Nats-TTL": f"{kept_ms // 1000}s"}
         try:
             message = Outbound(self._subject, msgspec.msgpack.encode(record), headers)
             ack = await self._mirror.jetstream.publish_once(self._mirror.stream, [message])

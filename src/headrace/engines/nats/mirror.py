@@ -22,6 +22,7 @@ from headrace.engines.nats.faults import ApiError, Unavailable
 from headrace.engines.nats.following import Delivery, Follower
 from headrace.engines.nats.jetstream import (
     DUPLICATE_WINDOW_NS,
+    EXPECTED,
     MAX_BATCH,
     WRONG_LAST_SEQUENCE,
     JetStream,
@@ -47,7 +48,6 @@ CONTEST_S: Final = 0.005
 TOMBSTONES_KEPT: Final = 100_000
 """Deletions remembered by the mirror, so that a key can be made anew in one attempt."""
 
-_EXPECTED: Final = "Nats-Expected-Last-Subject-Sequence"
 _DELETED: Final = b"Headrace-Deleted"
 
 
@@ -277,7 +277,7 @@ class Space:
         headers: dict[str, str | int] = {}
         if compared:
             entry = self._entries.get(write.key)
-            headers[_EXPECTED] = entry.revision if entry else self._tombstones.get(write.key, 0)
+            headers[EXPECTED] = entry.revision if entry else self._tombstones.get(write.key, 0)
         if write.value is None:
             headers |= {_DELETED.decode(): "1", "Nats-TTL": f"{TOMBSTONE_S}s"}
         return Outbound(self._mirror.subject(self._name, write.key), write.value or b"", headers)
