@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from headrace.engines.nats import receipts
-from headrace.engines.nats.queue_chunks import ID_BYTES, ROW_BYTES, Attempted, Body, Due, Message, Seen
+from headrace.engines.nats.queue_chunks import Attempted, Body, Due, Message, Seen
 from headrace.engines.nats.queue_groups import Group
 from headrace.engines.nats.queue_state import Entry, QueueState
 from headrace.engines.nats.standard import MAX_MOVES, Handed, hide, is_spent
@@ -39,8 +39,7 @@ def send(state: QueueState, messages: Sequence[Outgoing]) -> list[Sent]:
     if rows:
         state.bring(rows, bodies)
     if seen:
-        size = sum(map(len, seen)) + ROW_BYTES * len(seen)
-        state.do(Seen(state.now_ms + state.settings.dedup_window_ms, list(seen.items())), size)
+        state.do(Seen(state.now_ms + state.settings.dedup_window_ms, list(seen.items())))
     return sent
 
 
@@ -109,8 +108,7 @@ def keep_attempt(state: QueueState, attempt_id: str, chosen: Sequence[Entry], re
 
 
 def _keep(state: QueueState, attempt_id: str, given: list[tuple[int, int, int]], due_ms: int) -> None:
-    size = ROW_BYTES + len(attempt_id) + 3 * ID_BYTES * len(given)
-    state.do(Attempted(attempt_id, state.now_ms + ATTEMPT_LIFE_MS, due_ms, given), size)
+    state.do(Attempted(attempt_id, state.now_ms + ATTEMPT_LIFE_MS, due_ms, given))
 
 
 def retry(state: QueueState, attempt_id: str, hide_ms: int) -> list[tuple[Entry, int]]:
@@ -128,7 +126,7 @@ def retry(state: QueueState, attempt_id: str, hide_ms: int) -> list[tuple[Entry,
             return []
         again.append((entry, received_ms))
     due_ms = state.now_ms + hide_ms
-    state.do(Due([(sequence, due_ms) for sequence, _, _ in kept.given]), 2 * ROW_BYTES + 18 * len(again))
+    state.do(Due([(sequence, due_ms) for sequence, _, _ in kept.given]))
     _keep(state, attempt_id, kept.given, due_ms)
     return again
 
@@ -192,4 +190,4 @@ def delay_sent(state: QueueState, old_delay_ms: int) -> None:
         if not message.receive_count:
             dues.append((sequence, message.sent_ms + delay_ms))
     if dues:
-        state.do(Due(dues), ROW_BYTES + 18 * len(dues))
+        state.do(Due(dues))

@@ -7,7 +7,6 @@ does not know: those are gone, or come again further on, as they were then.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Final
 
 import msgspec
@@ -15,10 +14,8 @@ import msgspec
 from headrace.errors import StorageCorrupt
 
 VERSION: Final = 1
-ROW_BYTES: Final = 64
-"""What a message takes in a chunk besides its texts, and a body beside itself; roughly."""
-ID_BYTES: Final = 9
-"""What a message's sequence takes in an effect, at most."""
+BODY_BYTES: Final = 12
+"""What a body takes in a chunk besides its texts, at most."""
 
 
 class Message(msgspec.Struct, array_like=True, omit_defaults=True, gc=False):
@@ -119,8 +116,18 @@ class Body(msgspec.Struct, array_like=True, gc=False):
     body: str
 
 
+class _Writing(msgspec.Struct, array_like=True):
+    """A chunk as it is written."""
+
+    version: int
+    now_ms: int
+    next_sequence: int
+    effects: list[msgspec.Raw]
+    bodies: list[Body]
+
+
 class _Written(msgspec.Struct, array_like=True):
-    """A chunk as it is written; `bodies` are a list of `Body`, left unread until one is wanted."""
+    """A chunk as it is read; `bodies` are a list of `Body`, left unread until one is wanted."""
 
     version: int
     now_ms: int
@@ -154,10 +161,14 @@ _VERSION: Final = msgspec.msgpack.Decoder(_Versioned)
 _BODIES: Final = msgspec.msgpack.Decoder(list[Body])
 
 
-def encode(now_ms: int, next_sequence: int, effects: Sequence[Effect], bodies: Sequence[Body]) -> bytes:
-    """A chunk as bytes. `next_sequence` is the one that the next message gets."""
-    raw = msgspec.Raw(_ENCODER.encode(bodies))
-    return _ENCODER.encode(_Written(VERSION, now_ms, next_sequence, list(effects), raw))
+def note(effect: Effect) -> msgspec.Raw:
+    """An effect as bytes: as things are now, for the messages that it holds change later."""
+    return msgspec.Raw(_ENCODER.encode(effect))
+
+
+def encode(now_ms: int, next_sequence: int, effects: list[msgspec.Raw], bodies: list[Body]) -> bytes:
+    """A chunk as bytes. `next_sequence` is one that no message of it or before has or is after."""
+    return _ENCODER.encode(_Writing(VERSION, now_ms, next_sequence, effects, bodies))
 
 
 def decode(payload: bytes) -> tuple[int, int, list[Effect]]:

@@ -13,13 +13,14 @@ from collections import OrderedDict, deque
 from collections.abc import Callable
 from typing import Final
 
+import msgspec
 import structlog
 
 from headrace.clock import Clock, Timer
 from headrace.engines.nats.faults import ApiError, TooLarge, Unavailable
 from headrace.engines.nats.jetstream import EXPECTED, WRONG_LAST_SEQUENCE, JetStream, Outbound
 from headrace.engines.nats.queue_bodies import Bodies
-from headrace.engines.nats.queue_chunks import Body, Chunk, Claimed, Effect, decode, encode
+from headrace.engines.nats.queue_chunks import Body, Chunk, Claimed, decode, encode, note
 from headrace.engines.nats.queue_places import Definition
 from headrace.engines.nats.queue_state import NEVER, QueueState
 from headrace.errors import StorageError
@@ -47,7 +48,7 @@ class Pending:
 
     __slots__ = ("chunk", "effects", "now_ms", "written")
 
-    def __init__(self, chunk: Chunk, effects: list[Effect], now_ms: int, written: asyncio.Future[None]) -> None:
+    def __init__(self, chunk: Chunk, effects: list[msgspec.Raw], now_ms: int, written: asyncio.Future[None]) -> None:
         self.chunk = chunk
         self.effects = effects
         self.now_ms = now_ms
@@ -93,7 +94,7 @@ class KeptQueue:
         for _ in range(CLAIMS):
             await self._read()
             self.state.advance(self._clock.now_ms())
-            claim = Pending(Chunk(bodies=[]), [Claimed(process)], self.state.now_ms, _future())
+            claim = Pending(Chunk(bodies=[]), [note(Claimed(process))], self.state.now_ms, _future())
             try:
                 await self._publish(claim)
             except ApiError as refused:

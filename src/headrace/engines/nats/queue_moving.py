@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final
 import msgspec
 
 from headrace.engines.nats import receipts
-from headrace.engines.nats.queue_chunks import ROW_BYTES, Body, Message, Moved
+from headrace.engines.nats.queue_chunks import Body, Message, Moved
 from headrace.engines.nats.queue_keeping import KeptQueue
 from headrace.engines.nats.queue_state import Entry, QueueState
 
@@ -73,8 +73,7 @@ def arrive(kept: KeptQueue, arrivals: Sequence[Arrival]) -> int:
         bodies.append(Body(arrival.header, arrival.body))
     if rows:
         state.bring(rows, bodies)
-        moves = [arrival.move for arrival in fresh]
-        state.do(Moved(state.now_ms + MOVES_KEPT_MS, moves), ROW_BYTES + sum(map(len, moves)))
+        state.do(Moved(state.now_ms + MOVES_KEPT_MS, [arrival.move for arrival in fresh]))
     return len(rows)
 
 

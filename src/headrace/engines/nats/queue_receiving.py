@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from typing import TYPE_CHECKING, Any, ClassVar, Final
+from typing import TYPE_CHECKING, Any, ClassVar, Self
+
+import msgspec
 
 from headrace.engines.nats import fifo, queue_moving, receipts, standard
-from headrace.engines.nats.queue_chunks import ROW_BYTES, Chunk, Returned
+from headrace.engines.nats.queue_chunks import Chunk, Returned
 from headrace.engines.nats.queue_keeping import KeptQueue, Overtaken
 from headrace.engines.nats.queue_requests import Request
 from headrace.engines.nats.queue_state import Entry, QueueState
@@ -16,8 +18,6 @@ from headrace.primitives.queues import OverInFlight, QueueMissing, Received
 
 if TYPE_CHECKING:
     from headrace.engines.nats.queue_host import QueueHost
-
-BODIES_LOST: Final = "The messages cannot be read from NATS: try again."
 
 
 class Handing:
@@ -78,6 +78,18 @@ class ReceiveRequest(Request):
     patient: bool
     attempt_id: str | None
     answers: ClassVar[Any] = list[Received]
+
+    def wait_ms(self, now_ms: int, /) -> int:
+        """How long it may wait for messages."""
+        return max(0, self.deadline_ms - now_ms)
+
+    def leaving(self, now_ms: int, /) -> Self:
+        """With the wait in place of its end."""
+        return msgspec.structs.replace(self, deadline_ms=self.deadline_ms - now_ms)
+
+    def arrived(self, now_ms: int, /) -> Self:
+        """With the wait's end by the clock here."""
+        return msgspec.structs.replace(self, deadline_ms=self.deadline_ms + now_ms)
 
     async def run(self, kept: KeptQueue, host: QueueHost, /) -> list[Received]:
         """Hand out what there is, or wait for it until the deadline."""
@@ -163,7 +175,7 @@ async def put_back(kept: KeptQueue, host: QueueHost, counts: list[tuple[int, int
             if entry is not None and entry.hidden and entry.message.receive_count == receive_count:
                 undone.append(sequence)
         if undone:
-            state.do(Returned(state.now_ms, undone), ROW_BYTES + 9 * len(undone))
+            state.do(Returned(state.now_ms, undone))
             await kept.settled()
         host.waiting.wake_available(kept)
 

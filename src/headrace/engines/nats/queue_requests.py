@@ -6,7 +6,7 @@ so that nothing comes between; then it waits until that is durable.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, ClassVar, Final
+from typing import TYPE_CHECKING, Any, ClassVar, Final, Self
 
 import msgspec
 
@@ -26,7 +26,18 @@ class Request(msgspec.Struct, array_like=True, tag=True):
     """Something asked of a queue; `answers` is the type of what comes back."""
 
     answers: ClassVar[Any] = None
-    wait_ms: ClassVar[int] = 0
+
+    def wait_ms(self, _now_ms: int, /) -> int:
+        """How long it may wait for what it asks."""
+        return 0
+
+    def leaving(self, _now_ms: int, /) -> Self:
+        """The request as it is sent to another process, which may have another clock."""
+        return self
+
+    def arrived(self, _now_ms: int, /) -> Self:
+        """The request as it is run by the process that it came to."""
+        return self
 
     async def run(self, kept: KeptQueue, host: QueueHost, /) -> Any:
         """Do it. Raises Overtaken, StorageError, and what the primitive says."""

@@ -14,8 +14,7 @@ from typing import Any, Final
 import msgspec
 
 from headrace.engines.nats.queue_chunks import (
-    ID_BYTES,
-    ROW_BYTES,
+    BODY_BYTES,
     Attempted,
     Body,
     Chunk,
@@ -30,6 +29,7 @@ from headrace.engines.nats.queue_chunks import (
     Put,
     Returned,
     Seen,
+    note,
 )
 from headrace.engines.nats.queue_groups import Groups
 from headrace.primitives.queues import QueueSettings
@@ -86,7 +86,7 @@ class QueueState:
         self._ages: list[tuple[int, int]] = []
         self.chunk = Chunk(bodies=[])
         """The chunk that effects are noted for."""
-        self.effects: list[Effect] = []
+        self.effects: list[msgspec.Raw] = []
         self._makers: dict[type, Callable[[Any], None]] = {
             Put: self._put,
             Hidden: self._hide,
@@ -102,11 +102,12 @@ class QueueState:
 
     # --- changing ---
 
-    def do(self, effect: Effect, size: int = ROW_BYTES) -> None:
-        """Make the effect, and note it for the journal, where it takes about `size` bytes."""
+    def do(self, effect: Effect) -> None:
+        """Make the effect, and note it for the journal."""
+        noted = note(effect)
         self._makers[type(effect)](effect)
-        self.effects.append(effect)
-        self.chunk.size += size
+        self.effects.append(noted)
+        self.chunk.size += len(memoryview(noted))
 
     def apply(self, chunk: Chunk, now_ms: int, next_sequence: int, effects: Sequence[Effect]) -> None:
         """Make the effects of a chunk of the journal."""
@@ -122,13 +123,13 @@ class QueueState:
         assert mine is not None
         first = len(mine)
         mine.extend(bodies)
-        size = sum(len(body.body) + len(body.header) for body in bodies) + 2 * ROW_BYTES * len(messages)
-        self.do(Put(first, messages), size)
+        self.chunk.size += sum(len(body.body) + len(body.header) + BODY_BYTES for body in bodies)
+        self.do(Put(first, messages))
 
     def remove(self, sequences: list[int]) -> None:
         """Delete messages that exist."""
         if sequences:
-            self.do(Gone(sequences), ROW_BYTES + ID_BYTES * len(sequences))
+            self.do(Gone(sequences))
 
     def advance(self, now_ms: int) -> int:
         """Bring the counts to `now_ms`; the time to go by, which never runs backwards."""
@@ -142,7 +143,7 @@ class QueueState:
                 self._count(entry, -1)
                 entry.hidden = False
                 self._count(entry, 1)
-                self._make_ready(entry)
+                self.make_ready(entry)
         self.now_ms = now_ms
         while self._memories and self._memories[0][0] <= now_ms:
             self._forget(*heapq.heappop(self._memories))
@@ -336,19 +337,16 @@ class QueueState:
         if entry.hidden:
             self._push(self._hidden, (message.due_ms, message.sequence))
         else:
-            self._make_ready(entry)
+            self.make_ready(entry)
 
-    def _make_ready(self, entry: Entry) -> None:
+    def make_ready(self, entry: Entry) -> None:
+        """Have a visible message handed out in its turn (standard queues)."""
         if self.fifo:
             return
         message = entry.message
         self._push(self.ready, (message.due_ms, message.sequence))
         if message.group is not None:
             self.tenants_ready.setdefault(message.group, deque()).append(message.sequence)
-
-    def make_ready(self, entry: Entry) -> None:
-        """Have a visible message handed out again that was taken from its place."""
-        self._make_ready(entry)
 
     def _push(self, heap: list[tuple[int, int]], item: tuple[int, int]) -> None:
         heapq.heappush(heap, item)

@@ -29,8 +29,10 @@ from headrace.engines.nats import fifo
 from headrace.engines.nats.jetstream import DUPLICATE_WINDOW_NS, JetStream
 from headrace.engines.nats.mirror import Space
 from headrace.engines.nats.queue_bodies import Bodies
+from headrace.engines.nats.queue_keepers import Keepers
 from headrace.engines.nats.queue_keeping import KeptQueue, Overtaken
 from headrace.engines.nats.queue_moving import Arrival
+from headrace.engines.nats.queue_peers import PeerGone, Peers, PeerUnreached
 from headrace.engines.nats.queue_places import (
     DECODER,
     ENCODER,
@@ -59,9 +61,11 @@ from headrace.primitives.metadata import Change, Conflict, Write
 from headrace.primitives.queues import Depth, Outcome, Outgoing, QueueMissing, QueueSettings, Received, Sent
 
 ATTEMPTS: Final = 50
-"""Times that a request looks for the queue's keeper, or a definition is changed, before it gives up."""
-LOST_PAUSE_S: Final = 0.02
-"""Pause before a request looks for the queue's keeper again, times the attempts made."""
+"""Times that a definition is changed again after others changed it, before it is given up."""
+LOST_PAUSE_S: Final = 0.05
+"""Pause before a request looks for the queue's keeper again."""
+LOST_S: Final = 10.0
+"""How long a request looks for the queue's keeper before it gives up."""
 
 
 class NatsQueues:
@@ -76,6 +80,8 @@ class NatsQueues:
         self._jetstream = jetstream
         self._records = records
         self._bodies = Bodies(jetstream)
+        self._peers = Peers(jetstream.connection, jetstream.prefix, self.process, clock, self._serve)
+        self._keepers = Keepers(records, self.process)
         self._definitions: dict[str, Definition] = {}
         self._kept: dict[int, KeptQueue] = {}
         self._loading: dict[int, asyncio.Task[KeptQueue]] = {}
@@ -86,17 +92,20 @@ class NatsQueues:
     # --- starting and stopping ---
 
     async def start(self) -> None:
-        """Be ready to keep queues."""
+        """Be ready to keep queues, and to ask others for those that they keep."""
+        await self._peers.start()
 
     async def drain(self) -> None:
         """Answer every waiting receive with nothing, and wait for nothing from now on."""
         self.draining = True
+        self._peers.drain()
         for kept in tuple(self._kept.values()):
             self.waiting.dismiss(kept)
 
     async def close(self) -> None:
         """Write what was accepted, and keep nothing any more."""
         await self.drain()
+        await self._peers.close()
         self._end_watch()
         await asyncio.gather(*self._work, return_exceptions=True)
         await asyncio.gather(*(kept.close() for kept in self._kept.values()), return_exceptions=True)
@@ -160,7 +169,7 @@ class NatsQueues:
         attempt_id: str | None = None,
     ) -> list[Received]:
         """See `Queues.receive`."""
-        deadline_ms = self.clock.now_ms() + wait_ms
+        deadline_ms = self.clock.now_ms() + (0 if self.draining else wait_ms)
         request = ReceiveRequest(max_messages, visibility_timeout_ms, deadline_ms, wait_ms > 0, attempt_id)
         received: list[Received] = await self._ask(queue, request)
         return received
@@ -213,16 +222,47 @@ class NatsQueues:
 
     async def _ask(self, queue: str, request: Request) -> Any:
         """Have the queue's keeper do it. Raises QueueMissing, StorageError, and what the request says."""
-        for attempt in range(ATTEMPTS):
-            definition = self._definitions.get(queue) or await self._definition(queue)
-            kept = self._kept.get(definition.number)
+        failing_s: float | None = None
+        while True:
             try:
-                if kept is None:
-                    kept = await self._keep(queue, definition)
-                return await request.run(kept, self)
-            except Overtaken:
-                await asyncio.sleep(attempt * LOST_PAUSE_S)
-        raise StorageError(f"Processes compete for the queue {queue}: try again.")
+                definition = self._definitions.get(queue) or await self._definition(queue)
+                kept = self._kept.get(definition.number)
+                if kept is not None:
+                    return await request.run(kept, self)
+                return await self._ask_keeper(queue, definition, request)
+            except (Overtaken, PeerGone, PeerUnreached) as cause:
+                failing_s = self._still_trying(queue, failing_s, cause)
+            await asyncio.sleep(LOST_PAUSE_S)
+
+    async def _ask_keeper(self, queue: str, definition: Definition, request: Request) -> Any:
+        """Have the process do it that keeps the queue, or take it up when there is none."""
+        keeper = self._keepers.of(definition.number)
+        if keeper is None or keeper == self.process or self._peers.silent(keeper):
+            return await request.run(await self._keep(queue, definition), self)
+        try:
+            return await self._peers.ask(keeper, queue, request)
+        except PeerGone:
+            if self._keepers.of(definition.number) == keeper:
+                await self._keep(queue, definition)
+            raise
+
+    @staticmethod
+    def _still_trying(queue: str, failing_s: float | None, cause: Exception) -> float:
+        """Since when it has failed. Raises StorageError when that is too long."""
+        now_s = asyncio.get_running_loop().time()
+        if failing_s is not None and now_s - failing_s > LOST_S:
+            raise StorageError(f"No process can be found that keeps the queue {queue}: try again.") from cause
+        return now_s if failing_s is None else failing_s
+
+    async def _serve(self, queue: str, request: Request) -> Any:
+        """Do what another process asks, if this one keeps the queue. Raises Overtaken when it does not."""
+        definition = await self._definition(queue)
+        kept = self._kept.get(definition.number)
+        if kept is None:
+            if self._keepers.of(definition.number) != self.process:
+                raise Overtaken
+            kept = await self._keep(queue, definition)
+        return await request.run(kept, self)
 
     async def _definition(self, queue: str) -> Definition:
         definition = self._definitions.get(queue)
@@ -244,6 +284,7 @@ class NatsQueues:
 
     async def _load(self, queue: str, definition: Definition) -> KeptQueue:
         await self._ensure_stream(definition.number % PARTITIONS)
+        await self._keepers.claim(definition.number)
         kept = KeptQueue(queue, definition, self._jetstream, self._bodies, self.clock)
         await kept.load(self.process)
         current = self._definitions.get(queue)
@@ -275,7 +316,10 @@ class NatsQueues:
     def _on_record(self, change: Change) -> None:
         """A queue was made, changed or dropped, or another process keeps it: told by the mirror."""
         kind, _, rest = change.key.partition("/")
-        if kind != "d":
+        if kind == "k":
+            number, keeper = self._keepers.learn(change)
+            if keeper != self.process and (kept := self._kept.get(number)) is not None:
+                self._give_up(kept)
             return
         before = self._definitions.pop(rest, None)
         if change.entry is not None:

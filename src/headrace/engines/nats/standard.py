@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from headrace.engines.nats import receipts
-from headrace.engines.nats.queue_chunks import ROW_BYTES, Body, Due, Hidden, Message
+from headrace.engines.nats.queue_chunks import Body, Due, Hidden, Message
 from headrace.engines.nats.queue_state import Entry, QueueState
 from headrace.primitives.queues import Outcome, Outgoing, Sent
 
@@ -71,7 +71,7 @@ def hide(state: QueueState, handed: Handed, hide_ms: int) -> None:
         entry.moving = False
     if handed.chosen:
         sequences = [entry.message.sequence for entry in handed.chosen]
-        state.do(Hidden(state.now_ms, state.now_ms + hide_ms, sequences), ROW_BYTES + 9 * len(sequences))
+        state.do(Hidden(state.now_ms, state.now_ms + hide_ms, sequences))
 
 
 def _choose(entry: Entry, max_receives: int, handed: Handed) -> None:
