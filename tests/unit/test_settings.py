@@ -17,6 +17,12 @@ from headrace.settings import Settings, SettingsError, is_loopback
         ({"tls_cert": "cert.pem"}, "TLS needs both"),
         ({"tls_key": "key.pem"}, "TLS needs both"),
         ({"tls_cert": "cert.pem", "tls_key": "key.pem"}, "there is no file cert.pem"),
+        ({"engine": "nats"}, "the engine nats needs --nats"),
+        ({"nats": "nats://a"}, "--nats is for --engine nats"),
+        ({"workers": 0}, "workers must be between 1 and 256, not 0"),
+        ({"workers": 2}, "several workers need --engine nats"),
+        ({"engine": "nats", "nats": "nats://a", "workers": 2, "clock": "virtual"}, "a virtual clock is one process's"),
+        ({"engine": "nats", "nats": "embedded", "replicas": 3}, "an embedded NATS server is one"),
         ({"resources": "nothing.yaml"}, "there is no file nothing.yaml"),
     ],
 )

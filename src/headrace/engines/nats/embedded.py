@@ -243,7 +243,7 @@ async def _end_orphan(pid: int, config: str) -> None:
 def _command_of(pid: int) -> str:
     """The command line of a process; "" when there is none."""
     found = subprocess.run(  # noqa: S603 - a number is all that is passed on
-        ["ps", "-o", "command=", "-p", str(pid)],  # noqa: S607 - wherever the system has it
+        ["ps", "-ww", "-o", "command=", "-p", str(pid)],  # noqa: S607 - wherever the system has it
         capture_output=True,
         text=True,
         check=False,
