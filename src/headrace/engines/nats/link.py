@@ -9,13 +9,14 @@ import ssl
 from collections.abc import Callable
 from typing import Any, Final, cast
 
-from headrace import __version__
 from headrace.engines.nats.faults import Unavailable
 from headrace.engines.nats.frames import FrameReader, OnMessage, ProtocolBroken
 from headrace.engines.nats.options import Options, Server
 
 CONNECT_TIMEOUT_S: Final = 2.0
 """How long a server may take from the TCP handshake until it has accepted the session."""
+CLIENT_VERSION: Final = "1"
+"""What the server is told, and shows in its lists of connections."""
 
 
 class Link(asyncio.Protocol):
@@ -152,7 +153,7 @@ class Link(asyncio.Protocol):
             "tls_required": False,
             "name": "headrace",
             "lang": "python",
-            "version": __version__,
+            "version": CLIENT_VERSION,
             "protocol": 1,
             "echo": True,
             "headers": True,
