@@ -14,29 +14,24 @@ class Keepers:
     def __init__(self, records: Space, process: str) -> None:
         self._records = records
         self._process = process
-        self._keepers: dict[int, tuple[str, int]] = {}
 
     def of(self, number: int) -> str | None:
         """The process that keeps the queue of that number, if one does."""
-        keeper = self._keepers.get(number)
-        return keeper[0] if keeper else None
+        entry = self._records.known(keeper_key(number))
+        return entry.value.decode() if entry else None
 
     async def claim(self, number: int) -> None:
         """Say that this process keeps the queue from now on. Raises Overtaken when another was quicker."""
-        keeper, revision = self._keepers.get(number, ("", 0))
-        if keeper == self._process:
+        entry = self._records.known(keeper_key(number))
+        if entry is not None and entry.value == self._process.encode():
             return
         try:
-            await self._records.put(keeper_key(number), self._process.encode(), expected=revision)
+            await self._records.put(keeper_key(number), self._process.encode(), expected=entry.revision if entry else 0)
         except Conflict:
             raise Overtaken from None
 
-    def learn(self, change: Change) -> tuple[int, str | None]:
-        """Take note of a record that changed; the queue's number, and its keeper from now on."""
-        number = int(change.key.partition("/")[2], 16)
-        if change.entry is None:
-            self._keepers.pop(number, None)
-            return number, None
-        keeper = change.entry.value.decode()
-        self._keepers[number] = (keeper, change.entry.revision)
-        return number, keeper
+
+def told(change: Change) -> tuple[int, str | None]:
+    """What a changed record of a keeper says: the queue's number, and who keeps it from now on."""
+    keeper = change.entry.value.decode() if change.entry else None
+    return int(change.key.partition("/")[2], 16), keeper

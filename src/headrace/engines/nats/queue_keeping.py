@@ -68,6 +68,10 @@ class KeptQueue:
         """The journal's chunks that are not known to be removed, oldest first."""
         self.bytes_kept = 0
         """What the chunks take on NATS."""
+        self.bytes_looked_at = 0
+        """What they took when they were last looked at."""
+        self.bytes_carried_at = 0
+        """While they take less, no messages are written again to shorten the journal."""
         self.stale = False
         self.waiters: OrderedDict[asyncio.Future[None], None] = OrderedDict()
         """Receives that wait, the longest first."""

@@ -29,7 +29,7 @@ from headrace.engines.nats import fifo
 from headrace.engines.nats.jetstream import DUPLICATE_WINDOW_NS, JetStream
 from headrace.engines.nats.mirror import Space
 from headrace.engines.nats.queue_bodies import Bodies
-from headrace.engines.nats.queue_keepers import Keepers
+from headrace.engines.nats.queue_keepers import Keepers, told
 from headrace.engines.nats.queue_keeping import KeptQueue, Overtaken
 from headrace.engines.nats.queue_moving import Arrival
 from headrace.engines.nats.queue_peers import PeerGone, Peers, PeerUnreached
@@ -55,6 +55,7 @@ from headrace.engines.nats.queue_requests import (
     SendRequest,
     SettleRequest,
 )
+from headrace.engines.nats.queue_sweep import QueueSweep
 from headrace.engines.nats.waiting import Waiting
 from headrace.errors import StorageError
 from headrace.primitives.metadata import Change, Conflict, Write
@@ -87,13 +88,20 @@ class NatsQueues:
         self._loading: dict[int, asyncio.Task[KeptQueue]] = {}
         self._streams: set[int] = set()
         self._work: set[asyncio.Future[Any]] = set()
+        self._sweep = QueueSweep(self, jetstream)
         self._end_watch = records.watch("", self._on_record)
 
     # --- starting and stopping ---
 
     async def start(self) -> None:
         """Be ready to keep queues, and to ask others for those that they keep."""
+        after = ""
+        while page := await self._records.list("d/", after=after):
+            after = page[-1].key
+            for entry in page:
+                self._definitions[entry.key[2:]] = DECODER.decode(entry.value)
         await self._peers.start()
+        self._sweep.start()
 
     async def drain(self) -> None:
         """Answer every waiting receive with nothing, and wait for nothing from now on."""
@@ -105,6 +113,7 @@ class NatsQueues:
     async def close(self) -> None:
         """Write what was accepted, and keep nothing any more."""
         await self.drain()
+        await self._sweep.close()
         await self._peers.close()
         self._end_watch()
         await asyncio.gather(*self._work, return_exceptions=True)
@@ -213,6 +222,22 @@ class NatsQueues:
         self._work.add(work)
         work.add_done_callback(self._done)
 
+    def kept(self) -> list[KeptQueue]:
+        """The queues that this process keeps now."""
+        return list(self._kept.values())
+
+    def numbers(self) -> set[int]:
+        """The numbers of all queues that there are."""
+        return {definition.number for definition in self._definitions.values()}
+
+    def unkept(self, after: str) -> str | None:
+        """The next queue by name, after that one, that no living process keeps."""
+        for name in sorted(name for name in self._definitions if name > after):
+            keeper = self._keepers.of(self._definitions[name].number)
+            if keeper is None or (keeper != self.process and self._peers.silent(keeper)):
+                return name
+        return None
+
     def _done(self, work: asyncio.Future[Any]) -> None:
         self._work.discard(work)
         if not work.cancelled():
@@ -317,7 +342,7 @@ class NatsQueues:
         """A queue was made, changed or dropped, or another process keeps it: told by the mirror."""
         kind, _, rest = change.key.partition("/")
         if kind == "k":
-            number, keeper = self._keepers.learn(change)
+            number, keeper = told(change)
             if keeper != self.process and (kept := self._kept.get(number)) is not None:
                 self._give_up(kept)
             return
