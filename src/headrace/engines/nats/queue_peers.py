@@ -76,6 +76,9 @@ class PeerUnreached(Exception):
     """The process that was asked lives, but cannot be reached right now; it did nothing of what it was asked."""
 
 
+_NOTHING: Final = msgspec.Raw(b"\xc0")
+
+
 class _Call(msgspec.Struct, array_like=True):
     """What one process says to another: do this, or stop doing it."""
 
@@ -91,7 +94,7 @@ class _Answer(msgspec.Struct, array_like=True):
 
     error: str = ""
     text: str = ""
-    result: msgspec.Raw = msgspec.Raw()
+    result: msgspec.Raw = _NOTHING
 
 
 _ENCODER: Final = msgspec.msgpack.Encoder()
@@ -114,6 +117,8 @@ class Peers:
         self._heard_s: dict[str, float] = {}
         self._since_s = 0.0
         """Since when silence counts."""
+        self._was_deaf = False
+        """Others may be reconnecting too: that nothing was heard of one does not say that it is long dead."""
         self._waiting: dict[str, dict[int, asyncio.Future[Message | None]]] = {}
         self._polls: set[asyncio.Future[Message | None]] = set()
         """Of those, the ones that may wait for long."""
@@ -137,17 +142,20 @@ class Peers:
         self._beating = asyncio.create_task(self._beat())
 
     def drain(self) -> None:
-        """Answer every receive that waits at another process with nothing."""
+        """Answer every receive that waits at another process with nothing, and have the others take the queues over."""
+        if self._beating is not None:
+            self._beating.cancel()
+        self._connection.publish_soon(f"{self._base}alive", b"-" + self.process.encode())
         for future in tuple(self._polls):
             if not future.done():
                 future.set_result(None)
 
     async def close(self) -> None:
         """Take leave of the others; what they have asked is answered first, or stopped."""
+        self.drain()
         for end in self._ends:
             end()
         if self._beating is not None:
-            self._beating.cancel()
             await asyncio.gather(self._beating, return_exceptions=True)
         if self._served:
             await asyncio.wait(self._served.values(), timeout=1)
@@ -156,7 +164,6 @@ class Peers:
         await asyncio.gather(*self._served.values(), return_exceptions=True)
         with contextlib.suppress(ValueError):
             self._connection.on_reconnect.remove(self._deaf)
-        self._connection.publish_soon(f"{self._base}alive", b"-" + self.process.encode())
 
     async def _beat(self) -> None:
         loop = asyncio.get_running_loop()
@@ -171,6 +178,7 @@ class Peers:
                     _fail(calls, "it is silent")
 
     def _deaf(self) -> None:
+        self._was_deaf = True
         self._since_s = asyncio.get_running_loop().time()
         self._heard_s.clear()
 
@@ -188,6 +196,9 @@ class Peers:
         """Whether nothing was heard of the process for so long."""
         return asyncio.get_running_loop().time() - self._heard_s.get(process, self._since_s) > for_s
 
+    def _never_heard(self, process: str) -> bool:
+        return not self._was_deaf and process not in self._heard_s
+
     # --- asking ---
 
     async def ask(self, process: str, queue: str, request: Request) -> Any:
@@ -203,15 +214,16 @@ class Peers:
             self._polls.add(future)
         calls = self._waiting.setdefault(process, {})
         calls[number] = future
-        end = await self._connection.ask(
-            f"{self._base}{process}",
-            _ENCODER.encode(call),
-            lambda message: None if future.done() else future.set_result(message),
-            timeout_s=wait_s + ANSWER_S,
-            on_end=lambda reason: _give_up(future, str(reason)),
-            long=wait_s > 0,
-        )
+        end: Callable[[], None] | None = None
         try:
+            end = await self._connection.ask(
+                f"{self._base}{process}",
+                _ENCODER.encode(call),
+                lambda message: None if future.done() else future.set_result(message),
+                timeout_s=wait_s + ANSWER_S,
+                on_end=lambda reason: _give_up(future, str(reason)),
+                long=wait_s > 0,
+            )
             message = await future
         except asyncio.CancelledError:
             self._cancel(process, call)
@@ -219,12 +231,13 @@ class Peers:
         finally:
             calls.pop(number, None)
             self._polls.discard(future)
-            end()
+            if end is not None:
+                end()
         if message is None:
             self._cancel(process, call)
             return []
         if message.status == _NO_RESPONDERS:
-            raise PeerGone if self.silent(process, GONE_S) else PeerUnreached
+            raise PeerGone if self._never_heard(process) or self.silent(process, GONE_S) else PeerUnreached
         return _result(_ANSWER.decode(message.payload), request)
 
     def _cancel(self, process: str, call: _Call) -> None:

@@ -287,7 +287,10 @@ class NatsQueues:
             if self._keepers.of(definition.number) != self.process:
                 raise Overtaken
             kept = await self._keep(queue, definition)
-        return await request.run(kept, self)
+        answer = await request.run(kept, self)
+        if self.draining and not answer and request.wait_ms(self.clock.now_ms()):
+            raise Overtaken  # whoever asked may wait on, elsewhere
+        return answer
 
     async def _definition(self, queue: str) -> Definition:
         definition = self._definitions.get(queue)

@@ -10,7 +10,9 @@ from headrace.clock import SystemClock
 from headrace.engines.nats.connection import Connection
 from headrace.engines.nats.embedded import NatsServer, start_cluster
 from headrace.engines.nats.jetstream import JetStream
+from headrace.engines.nats.mirror import Mirror
 from headrace.engines.nats.options import Options
+from headrace.engines.nats.queues import NatsQueues
 
 
 @pytest.fixture(scope="session")
@@ -70,3 +72,24 @@ def own_server(tmp_path):
 @pytest.fixture
 def clock():
     return SystemClock()
+
+
+@pytest.fixture
+async def queue_process(connect, jetstream, clock):
+    """A function that gives the queues of one more process."""
+    made = []
+
+    async def start():
+        mirror = Mirror(JetStream(await connect()))
+        queues = NatsQueues(mirror.jetstream, mirror.space("q"), clock)
+        await mirror.start()
+        await queues.start()
+        made.append((mirror, queues))
+        return queues
+
+    yield start
+    for _, queues in made:
+        await queues.drain()
+    for mirror, queues in made:
+        await queues.close()
+        await mirror.close()

@@ -7,9 +7,6 @@ import pytest
 
 from headrace.clock import VirtualClock
 from headrace.engines.nats import queue_sweep
-from headrace.engines.nats.jetstream import JetStream
-from headrace.engines.nats.mirror import Mirror
-from headrace.engines.nats.queues import NatsQueues
 from headrace.primitives.queues import Outcome, Outgoing, QueueSettings
 
 START_MS = 1_700_000_000_000
@@ -18,25 +15,6 @@ START_MS = 1_700_000_000_000
 @pytest.fixture
 def clock():
     return VirtualClock(START_MS)
-
-
-@pytest.fixture
-async def process(connect, jetstream, clock):
-    """A function that gives the queues of one more process."""
-    made = []
-
-    async def start():
-        mirror = Mirror(JetStream(await connect()))
-        await mirror.start()
-        queues = NatsQueues(mirror.jetstream, mirror.space("q"), clock)
-        await queues.start()
-        made.append((mirror, queues))
-        return queues
-
-    yield start
-    for mirror, queues in made:
-        await queues.close()
-        await mirror.close()
 
 
 def kept(queues, name="q"):
@@ -126,9 +104,9 @@ class Traffic:
 
 @pytest.mark.parametrize("seed", range(4))
 @pytest.mark.parametrize("fifo", [False, True])
-async def test_whoever_reads_the_journal_comes_to_the_same_state(process, clock, fifo, seed, monkeypatch):
+async def test_whoever_reads_the_journal_comes_to_the_same_state(queue_process, clock, fifo, seed, monkeypatch):
     monkeypatch.setattr(queue_sweep, "SLACK_BYTES", 0)
-    queues = await process()
+    queues = await queue_process()
     await queues.open("dead", QueueSettings(fifo=fifo))
     await queues.open(
         "q",
@@ -153,8 +131,8 @@ async def test_whoever_reads_the_journal_comes_to_the_same_state(process, clock,
     assert removed > 0
 
 
-async def test_a_new_keeper_goes_on_where_the_old_one_stopped(process, clock):
-    old = await process()
+async def test_a_new_keeper_goes_on_where_the_old_one_stopped(queue_process, clock):
+    old = await queue_process()
     await old.open("q", QueueSettings(fifo=True))
     traffic = Traffic(old, clock, 1, fifo=True)
     for _ in range(5):
@@ -162,12 +140,12 @@ async def test_a_new_keeper_goes_on_where_the_old_one_stopped(process, clock):
             await traffic.step()
         depth = await traffic.queues.depth("q")
         await traffic.queues.close()
-        traffic.queues = await process()
+        traffic.queues = await queue_process()
         assert await traffic.queues.depth("q") == depth
 
 
-async def test_effects_that_follow_each_other_in_one_chunk_are_made_once(process, clock):
-    queues = await process()
+async def test_effects_that_follow_each_other_in_one_chunk_are_made_once(queue_process, clock):
+    queues = await queue_process()
     await queues.open("q", QueueSettings())
     await queues.depth("q")
     mine = kept(queues)
