@@ -20,11 +20,14 @@ class Keepers:
         entry = self._records.known(keeper_key(number))
         return entry.value.decode() if entry else None
 
-    async def claim(self, number: int) -> None:
+    async def claim(self, number: int, instead_of: str | None) -> None:
         """Say that this process keeps the queue from now on. Raises Overtaken when another was quicker."""
         entry = self._records.known(keeper_key(number))
-        if entry is not None and entry.value == self._process.encode():
+        keeper = entry.value.decode() if entry else None
+        if keeper == self._process:
             return
+        if keeper != instead_of:
+            raise Overtaken
         try:
             await self._records.put(keeper_key(number), self._process.encode(), expected=entry.revision if entry else 0)
         except Conflict:

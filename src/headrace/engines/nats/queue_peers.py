@@ -192,9 +192,10 @@ class Peers:
                 self._heard_s.pop(next(iter(self._heard_s)))
             self._heard_s[process] = asyncio.get_running_loop().time()
 
-    def silent(self, process: str, for_s: float = SILENCE_S) -> bool:
-        """Whether nothing was heard of the process for so long."""
-        return asyncio.get_running_loop().time() - self._heard_s.get(process, self._since_s) > for_s
+    def silent(self, process: str, for_s: float | None = None) -> bool:
+        """Whether nothing was heard of the process for so long (None: for longer than one that lives is silent)."""
+        silence_s = asyncio.get_running_loop().time() - self._heard_s.get(process, self._since_s)
+        return silence_s > (SILENCE_S if for_s is None else for_s)
 
     def _never_heard(self, process: str) -> bool:
         return not self._was_deaf and process not in self._heard_s

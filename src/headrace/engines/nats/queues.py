@@ -263,12 +263,12 @@ class NatsQueues:
         """Have the process do it that keeps the queue, or take it up when there is none."""
         keeper = self._keepers.of(definition.number)
         if keeper is None or keeper == self.process or self._peers.silent(keeper):
-            return await request.run(await self._keep(queue, definition), self)
+            return await request.run(await self._keep(queue, definition, keeper), self)
         try:
             return await self._peers.ask(keeper, queue, request)
         except PeerGone:
             if self._keepers.of(definition.number) == keeper:
-                await self._keep(queue, definition)
+                await self._keep(queue, definition, keeper)
             raise
 
     @staticmethod
@@ -286,7 +286,7 @@ class NatsQueues:
         if kept is None:
             if self._keepers.of(definition.number) != self.process:
                 raise Overtaken
-            kept = await self._keep(queue, definition)
+            kept = await self._keep(queue, definition, self.process)
         answer = await request.run(kept, self)
         if self.draining and not answer and request.wait_ms(self.clock.now_ms()):
             raise Overtaken  # whoever asked may wait on, elsewhere
@@ -301,22 +301,22 @@ class NatsQueues:
             definition = DECODER.decode(entry.value)
         return definition
 
-    async def _keep(self, queue: str, definition: Definition) -> KeptQueue:
-        """Take the queue up. Raises Overtaken, StorageError."""
+    async def _keep(self, queue: str, definition: Definition, instead_of: str | None) -> KeptQueue:
+        """Take the queue up in another process's place. Raises Overtaken, StorageError."""
         task = self._loading.get(definition.number)
         if task is None:
-            task = self._loading[definition.number] = asyncio.ensure_future(self._load(queue, definition))
+            task = self._loading[definition.number] = asyncio.ensure_future(self._load(queue, definition, instead_of))
             task.add_done_callback(lambda _: self._loading.pop(definition.number, None))
             self.mind(task)
         return await asyncio.shield(task)
 
-    async def _load(self, queue: str, definition: Definition) -> KeptQueue:
+    async def _load(self, queue: str, definition: Definition, instead_of: str | None) -> KeptQueue:
         await self._ensure_stream(definition.number % PARTITIONS)
-        await self._keepers.claim(definition.number)
+        await self._keepers.claim(definition.number, instead_of)
         kept = KeptQueue(queue, definition, self._jetstream, self._bodies, self.clock)
         await kept.load(self.process)
         current = self._definitions.get(queue)
-        if current is None or current.number != definition.number:
+        if current is None or current.number != definition.number or self._keepers.of(current.number) != self.process:
             raise Overtaken
         if current != definition:
             self._reconfigure(kept, current)
