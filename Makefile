@@ -14,10 +14,10 @@ WORKERS ?= auto
 
 LOCK := --quiet --upgrade --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --no-annotate
 
-.PHONY: setup run test lint bench bench-peers example docs compat lock clean help
+.PHONY: setup run test lint bench bench-peers example example-fanout docs compat lock clean help
 
 help:  ## List the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 setup: $(SETUP)  ## Make the virtual environment
 
@@ -46,6 +46,8 @@ lint: $(SETUP)  ## Check style and types
 	@$(BIN)/mypy
 	@cd bench && ../$(BIN)/mypy --config-file ../pyproject.toml --disable-error-code misc *.py
 	@cd examples/order_buffer && ../../$(BIN)/mypy --config-file ../../pyproject.toml *.py
+	@cd examples/order_fanout && MYPYPATH=../order_buffer ../../$(BIN)/mypy --config-file ../../pyproject.toml *.py
+	@cd examples/clickstream && MYPYPATH=../order_buffer ../../$(BIN)/mypy --config-file ../../pyproject.toml *.py
 
 bench: $(SETUP)  ## Measure Headrace on this machine, beside the floor
 	@$(BIN)/python bench/run.py $(ARGS)
@@ -55,6 +57,9 @@ bench-peers: $(SETUP)  ## The same scenarios against other servers
 
 example: $(SETUP)  ## Run the spike buffer: a year of flights, a slow database, killed consumers
 	@$(BIN)/python examples/order_buffer/run.py $(ARGS)
+
+example-fanout: $(SETUP)  ## Publish each order once: queues, e-mail and HTTP, each with its filter
+	@$(BIN)/python examples/order_fanout/run.py $(ARGS)
 
 docs: $(DOCS_SETUP)  ## Build the documentation into site/; warnings are errors
 	@$(BIN)/mkdocs build --quiet --strict

@@ -15,6 +15,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 LUA = Path(__file__).parent / "lua"
 CONNECTIONS = 32
@@ -93,6 +94,12 @@ def sending(url: str, queue: str, *, seconds: float, action: str = "one", groups
     run = f"{time.time_ns() % 10**13}"
     load = wrk("send.lua", url, seconds=seconds, queue=queue, action=action, groups=groups, run=run, **limit)
     return _answered(load)
+
+
+def publishing(url: str, topic: str, *, seconds: float, action: str = "one", tenant: str = "") -> Load:
+    """Publish (`one`) or PublishBatch of 10 (`batch`). Raises LoadFailed when any is not answered with 200."""
+    chosen: dict[str, Any] = {"tenant": tenant} if tenant else {}
+    return _answered(wrk("publish.lua", url, seconds=seconds, topic=topic, action=action, **chosen))
 
 
 def draining(url: str, queue: str, *, seconds: float) -> Load:

@@ -8,6 +8,8 @@ import receive_delete
 import report
 import send
 import send_batch
+import sns_http
+import sns_publish
 import start
 
 SCENARIOS: dict[str, report.Scenario] = {
@@ -20,6 +22,11 @@ SCENARIOS: dict[str, report.Scenario] = {
     "idle_polls": idle_polls.scenario,
     "backlog": backlog.standard,
     "backlog_fifo": backlog.fifo,
+    "sns_publish": sns_publish.publish,
+    "sns_fanout": sns_publish.fanout,
+    "sns_filters": sns_publish.filters,
+    "sns_http": sns_http.deliver,
+    "sns_retries": sns_http.retries,
 }
 
 if __name__ == "__main__":

@@ -131,6 +131,10 @@ def _answers(url: str) -> bool:
 
 def start_floor() -> Server:
     """The echo application on one Granian worker."""
+    return _start_application("floor", "echo:app")
+
+
+def _start_application(name: str, application: str) -> Server:
     port = free_port()
     command = [
         str(Path(sys.executable).parent / "granian"),
@@ -141,8 +145,8 @@ def start_floor() -> Server:
         "--loop",
         "uvloop",
     ]
-    command += ["--port", str(port), "--no-ws", "--working-dir", str(Path(__file__).parent), "echo:app"]
-    return _start("floor", command, port)
+    command += ["--port", str(port), "--no-ws", "--working-dir", str(Path(__file__).parent), application]
+    return _start(name, command, port)
 
 
 def start_headrace(data: Path) -> Server:
@@ -196,6 +200,16 @@ def running(name: str) -> Iterator[Server]:
 def floor() -> Iterator[Server]:
     """The floor, stopped afterwards."""
     server = start_floor()
+    try:
+        yield server
+    finally:
+        server.stop(signal.SIGKILL)
+
+
+@contextlib.contextmanager
+def sink() -> Iterator[Server]:
+    """An HTTP endpoint that takes messages (`sink.py`), stopped afterwards."""
+    server = _start_application("sink", "sink:app")
     try:
         yield server
     finally:

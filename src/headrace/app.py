@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import functools
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from types import ModuleType
 from typing import Any, Final
 
@@ -12,9 +12,18 @@ import structlog
 
 from headrace import __version__
 from headrace.clock import Clock, SystemClock, VirtualClock
-from headrace.context import Invoke, Quotas, Server
+from headrace.context import Channels, Invoke, Quotas, Server
 from headrace.engines.sqlite.engine import SqliteEngine
+from headrace.errors import ServiceError
 from headrace.primitives.engine import Engine
+from headrace.services.kinesis import operations as kinesis_operations
+from headrace.services.kinesis.state import State as KinesisState
+from headrace.services.sns import operations as sns_operations
+from headrace.services.sns import signing, sms_store
+from headrace.services.sns.state import State as SnsState
+from headrace.services.sns.transports.choice import check_channels
+from headrace.services.sns.transports.outbox import BadFilter, Outbox
+from headrace.services.sns.transports.sms_routes import gateway_key
 from headrace.services.sqs import operations as sqs_operations
 from headrace.services.sqs.state import State as SqsState
 from headrace.settings import EMBEDDED, Settings, SettingsError
@@ -25,10 +34,14 @@ from headrace.wire.server import Listener, serve
 
 log = structlog.get_logger()
 
-OPERATIONS: Final[Mapping[str, ModuleType]] = {"sqs": sqs_operations}
+OPERATIONS: Final[Mapping[str, ModuleType]] = {
+    "kinesis": kinesis_operations,
+    "sns": sns_operations,
+    "sqs": sqs_operations,
+}
 """Each service's operations, under the name its requests are signed for."""
 
-STATES: Final[Mapping[str, Callable[[Server], Any]]] = {"sqs": SqsState}
+STATES: Final[Mapping[str, Callable[[Server], Any]]] = {"kinesis": KinesisState, "sns": SnsState, "sqs": SqsState}
 """What builds each service's state."""
 
 
@@ -50,7 +63,11 @@ class App:
             quotas=Quotas(throughput=settings.quotas == "aws"),
             base_url=settings.base_url,
             invoke=self._invoke,
+            prepare=self._prepare,
+            channels=_channels(settings),
         )
+        self.outbox = Outbox(self.server)
+        answers_key = gateway_key(self.server.channels)
         self.states = {service: build(self.server) for service, build in STATES.items()}
         self.dispatcher = Dispatcher(
             catalog=Catalog(OPERATIONS),
@@ -60,6 +77,10 @@ class App:
                 health=self.health,
                 reset=self.reset if settings.serves_test_endpoints else None,
                 advance=self.advance if settings.clock == "virtual" and settings.serves_test_endpoints else None,
+                outbox=self.show_outbox if settings.serves_test_endpoints else None,
+                answered=self.answer_sms if settings.serves_test_endpoints or answers_key else None,
+                answers_key="" if settings.serves_test_endpoints else answers_key,
+                certificate=functools.partial(signing.certificate, self.server),
             ),
         )
 
@@ -94,6 +115,7 @@ class App:
         for state in self.states.values():
             await state.close()
         await self.engine.reset()
+        self.server.kept.clear()
         for service, build in STATES.items():
             self.states[service] = build(self.server)
         await self._start_services()
@@ -104,6 +126,17 @@ class App:
         await self.clock.advance(duration_ms)
         return self.clock.now_ms()
 
+    async def show_outbox(self, filters: dict[str, str]) -> dict[str, Any]:
+        """What `GET /_headrace/outbox` answers. Raises ServiceError for a filter that there is not."""
+        try:
+            return await self.outbox.read(filters)
+        except BadFilter as error:
+            raise ServiceError("InvalidRequest", str(error)) from error
+
+    async def answer_sms(self, number: str, text: str) -> None:
+        """Take what a person has answered to an SMS, as a gateway hands it on."""
+        await sms_store.answered(self.server, number, text)
+
     async def _start_services(self) -> None:
         for state in self.states.values():
             await state.start()
@@ -111,6 +144,33 @@ class App:
 
     async def _invoke(self, service: str, operation: str, params: dict[str, Any], **caller: Any) -> dict[str, Any]:
         return await self.dispatcher.invoke(service, operation, params, **caller)
+
+    def _prepare(
+        self, service: str, operation: str, **caller: Any
+    ) -> Callable[[dict[str, Any]], Coroutine[Any, Any, dict[str, Any]]]:
+        return self.dispatcher.prepare(service, operation, **caller)
+
+
+def _channels(settings: Settings) -> Channels:
+    """How messages leave for people. Raises SettingsError for ways that cannot be used."""
+    channels = Channels(
+        smtp_url=settings.smtp_url or "",
+        smtp_from=settings.smtp_from,
+        sms_url=settings.sms_url or "",
+        sms_body=settings.sms_body or "",
+        sms_number=settings.sms_number or "",
+        sms_sandbox=settings.sms_sandbox,
+        push=settings.push or "",
+        ca_file=settings.outgoing_ca or "",
+        public_url=settings.public_url or "",
+        signing_key=settings.signing_key or "",
+        signing_cert=settings.signing_cert or "",
+    )
+    try:
+        check_channels(channels)
+    except ValueError as error:
+        raise SettingsError(str(error)) from error
+    return channels
 
 
 def _build_engine(settings: Settings, clock: Clock) -> Engine:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
 from contextvars import ContextVar
 from typing import Any, Final, Protocol
 
@@ -40,6 +40,42 @@ class Invoke(Protocol):
         """The operation's result; raises ServiceError as the operation does."""
 
 
+class Prepare(Protocol):
+    """Make ready to call one operation many times: `invoke` without what is the same each time.
+
+    What comes out takes the operation's parameters and gives its coroutine. Parameters are not held against the
+    model: they come from code that keeps to it. The operation's own rules, and policies, apply as ever. All calls share
+    one context, and with it the state that the called service has when this is made ready.
+    """
+
+    def __call__(
+        self, service: str, operation: str, *, principal: Principal, region: str
+    ) -> Callable[[dict[str, Any]], Coroutine[Any, Any, dict[str, Any]]]:
+        """What calls the operation; calling it raises ServiceError when the principal may not."""
+
+
+class Channels(msgspec.Struct, frozen=True, kw_only=True):
+    """How messages leave for people: what is "" there is no way for, and such messages go to the outbox.
+
+    `push` tells for which platforms the push services are called: `providers`, or `PLATFORM=URL` for each, with commas
+    between. `ca_file` (PEM) holds authorities to trust besides the machine's. `public_url` is where people reach this
+    server, for the links they are sent; "" is the server's own address. `signing_key` and `signing_cert` are the files
+    (PEM) of the key that messages are signed with; "" has one made.
+    """
+
+    smtp_url: str = ""
+    smtp_from: str = "no-reply@headrace.local"
+    sms_url: str = ""
+    sms_body: str = ""
+    sms_number: str = ""
+    sms_sandbox: bool = False
+    push: str = ""
+    ca_file: str = ""
+    public_url: str = ""
+    signing_key: str = ""
+    signing_cert: str = ""
+
+
 class Server(msgspec.Struct):
     """What all requests of a process share."""
 
@@ -49,12 +85,16 @@ class Server(msgspec.Struct):
     base_url: str
     """`http://127.0.0.1:4566`: for URLs built outside a request (resources at start, deliveries)."""
     invoke: Invoke
+    prepare: Prepare
+    channels: Channels = Channels()
+    kept: dict[str, Any] = {}
+    """What is kept for the process by name, where a service's state is not at hand; a reset empties it."""
 
 
 class Context:
     """One request's surroundings. `state` is the called service's own `State`, built once per process."""
 
-    __slots__ = ("base_url", "hangup", "principal", "region", "request_id", "server", "state")
+    __slots__ = ("base_url", "hangup", "principal", "region", "request_id", "server", "state", "trace")
 
     def __init__(
         self,
@@ -66,6 +106,7 @@ class Context:
         request_id: str,
         base_url: str,
         hangup: Callable[[], Awaitable[None]] | None = None,
+        trace: str | None = None,
     ) -> None:
         self.server = server
         self.state = state
@@ -75,6 +116,8 @@ class Context:
         self.base_url = base_url
         """Scheme and authority the client used: queue URLs echo it."""
         self.hangup = hangup
+        self.trace = trace
+        """The caller's X-Ray header (`X-Amzn-Trace-Id`), which messages carry on."""
 
     @property
     def account(self) -> str:

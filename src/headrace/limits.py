@@ -19,5 +19,8 @@ MAX_CONNECTIONS_WAITING: Final = 1024
 MAX_CONCURRENT_REQUESTS: Final = 20_000
 """Requests in progress at once, long polls included; more wait in the socket."""
 
+MAX_STREAMS: Final = 4_096
+"""Answers that are sent piece by piece at once; further ones wait. Each has a thread that waits for the next piece."""
+
 MAX_CREDENTIAL_SCOPES: Final = 10_000
 """Parsed credential scopes kept, so that a caller's is parsed once."""

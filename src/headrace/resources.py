@@ -1,4 +1,4 @@
-"""What a server has from its start: a YAML file that names queues, made through the server's own pipeline.
+"""What a server has from its start: a YAML file that names queues, topics and streams, made through its own pipeline.
 
     region: eu-west-1             # us-east-1 unless given
     account: "123456789012"       # 000000000000 unless given
@@ -8,6 +8,10 @@
         tags: {team: shop}
         dead_letter: {queue: orders-failed, max_receives: 5}
       orders-failed:
+    topics:
+      order-events:
+        subscriptions: [{queue: orders}]
+    streams: …                   # see `resource_streams`
 
 Reading checks the whole file and names the line that is wrong; making is idempotent, so that a server can be started
 with the same file, or a changed one, as often as one likes.
@@ -17,7 +21,6 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
 from typing import Any, Final
 
@@ -26,25 +29,12 @@ import yaml
 
 from headrace.context import Invoke, Principal
 from headrace.errors import ServiceError
-from headrace.settings import SettingsError
+from headrace.resource_reader import Attributes, Call, Place, Reader, ResourcesError
+from headrace.resource_streams import StreamSpec, create_streams, read_stream
+from headrace.resource_topics import TopicSpec, make_topic, read_topic
 
 DEFAULT_ACCOUNT: Final = "000000000000"
 DEFAULT_REGION: Final = "us-east-1"
-
-
-class ResourcesError(SettingsError):
-    """The file cannot be used as it is; the message is one line with its name, the line's number and what is wrong."""
-
-
-class Place(msgspec.Struct, frozen=True):
-    """Where in the file something stands."""
-
-    path: str
-    line: int
-
-    def error(self, message: str) -> ResourcesError:
-        """What to raise about this place."""
-        return ResourcesError(f"{self.path}:{self.line}: {message}")
 
 
 class DeadLetter(msgspec.Struct, frozen=True):
@@ -56,12 +46,11 @@ class DeadLetter(msgspec.Struct, frozen=True):
 
 
 class QueueSpec(msgspec.Struct, frozen=True):
-    """A queue to be there. Attributes are the API's own (`VisibilityTimeout`), as text, each with its place."""
+    """A queue to be there. Attributes are the API's own (`VisibilityTimeout`)."""
 
     name: str
     place: Place
-    attributes: dict[str, str]
-    attribute_places: dict[str, Place]
+    attributes: Attributes
     tags: dict[str, str]
     dead_letter: DeadLetter | None
 
@@ -72,6 +61,8 @@ class Resources(msgspec.Struct, frozen=True):
     account: str
     region: str
     queues: list[QueueSpec]
+    streams: list[StreamSpec]
+    topics: list[TopicSpec]
 
 
 def read_resources(path: str) -> Resources:
@@ -82,13 +73,18 @@ def read_resources(path: str) -> Resources:
         raise ResourcesError(f"{path}: {error.strerror}") from error
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise _unreadable(path, error) from error
-    reader = _Reader(path)
-    top = reader.section(root, "file", known=("account", "queues", "region"))
+    reader = Reader(path)
+    top = reader.section(root, "file", known=("account", "queues", "region", "streams", "topics"))
     account = reader.text(top.get("account"), DEFAULT_ACCOUNT)
     if not re.fullmatch(r"\d{12}", account):
         raise reader.place(top["account"]).error(f"account must be 12 digits in quotes, not {account}")
-    queues = [reader.queue(name, node) for name, node in reader.items(top.get("queues"), "queues")]
-    return Resources(account=account, region=reader.text(top.get("region"), DEFAULT_REGION), queues=queues)
+    return Resources(
+        account=account,
+        region=reader.text(top.get("region"), DEFAULT_REGION),
+        queues=[_read_queue(reader, name, node) for name, node in reader.items(top.get("queues"), "queues")],
+        streams=[read_stream(reader, name, node) for name, node in reader.items(top.get("streams"), "streams")],
+        topics=[read_topic(reader, name, node) for name, node in reader.items(top.get("topics"), "topics")],
+    )
 
 
 def _unreadable(path: str, error: Exception) -> ResourcesError:
@@ -97,81 +93,33 @@ def _unreadable(path: str, error: Exception) -> ResourcesError:
     return Place(path, mark.line + 1 if mark else 1).error(f"not valid YAML: {problem}")
 
 
-class _Reader:
-    """Turns the nodes of one file into specs; nodes, unlike plain values, know their lines."""
-
-    def __init__(self, path: str) -> None:
-        self.path = path
-
-    def place(self, node: yaml.Node) -> Place:
-        return Place(self.path, node.start_mark.line + 1)
-
-    def items(self, node: yaml.Node | None, what: str) -> Iterator[tuple[yaml.ScalarNode, yaml.Node]]:
-        """The pairs of a mapping, none for nothing; keys are scalars and occur once."""
-        if node is None or _is_null(node):
-            return
-        if not isinstance(node, yaml.MappingNode):
-            raise self.place(node).error(f"{what} must be a mapping of names to values")
-        seen: set[str] = set()
-        for key, value in node.value:
-            if not isinstance(key, yaml.ScalarNode):
-                raise self.place(key).error(f"a key of {what} must be a plain name")
-            if key.value in seen:
-                raise self.place(key).error(f"{key.value} stands twice in {what}")
-            seen.add(key.value)
-            yield key, value
-
-    def section(self, node: yaml.Node | None, what: str, known: tuple[str, ...]) -> dict[str, yaml.Node]:
-        """A mapping that may have these keys only."""
-        section = {}
-        for key, value in self.items(node, what):
-            if key.value not in known:
-                raise self.place(key).error(f"unknown key {key.value} in {what} (known: {', '.join(known)})")
-            section[key.value] = value
-        return section
-
-    def text(self, node: yaml.Node | None, default: str) -> str:
-        """A scalar as the text that the API takes."""
-        return default if node is None else self.value(node)
-
-    def value(self, node: yaml.Node) -> str:
-        """A value as the API takes it: text as it stands, true and false in small letters, a mapping as JSON."""
-        if isinstance(node, yaml.ScalarNode):
-            boolean = node.tag == "tag:yaml.org,2002:bool"
-            return str(node.value).lower() if boolean else str(node.value)
-        return json.dumps(yaml.SafeLoader("").construct_document(node))
-
-    def queue(self, name: yaml.ScalarNode, node: yaml.Node) -> QueueSpec:
-        """One queue. AWS: a name that ends in .fifo is a FIFO queue's, and no other queue's."""
-        parts = self.section(node, f"queue {name.value}", known=("attributes", "dead_letter", "tags"))
-        attributes = {key.value: (key, value) for key, value in self.items(parts.get("attributes"), "attributes")}
-        if "RedrivePolicy" in attributes and "dead_letter" in parts:
-            raise self.place(parts["dead_letter"]).error("dead_letter and RedrivePolicy say the same thing; keep one")
-        return QueueSpec(
-            name=name.value,
-            place=self.place(name),
-            attributes={key: self.value(value) for key, (_, value) in attributes.items()},
-            attribute_places={key: self.place(at) for key, (at, _) in attributes.items()},
-            tags={key.value: self.value(value) for key, value in self.items(parts.get("tags"), "tags")},
-            dead_letter=self.dead_letter(parts.get("dead_letter")),
-        )
-
-    def dead_letter(self, node: yaml.Node | None) -> DeadLetter | None:
-        """A queue's dead-letter target; the queue may be of this file or be there already."""
-        if node is None:
-            return None
-        parts = self.section(node, "dead_letter", known=("max_receives", "queue"))
-        for key in ("queue", "max_receives"):
-            if key not in parts:
-                raise self.place(node).error(f"dead_letter needs {key}")
-        receives = self.value(parts["max_receives"])
-        if not receives.isdecimal():
-            raise self.place(parts["max_receives"]).error(f"max_receives must be a whole number, not {receives}")
-        return DeadLetter(self.value(parts["queue"]), int(receives), self.place(node))
+def _read_queue(reader: Reader, name: yaml.ScalarNode, node: yaml.Node) -> QueueSpec:
+    """One queue. AWS: a name that ends in .fifo is a FIFO queue's, and no other queue's."""
+    parts = reader.section(node, f"queue {name.value}", known=("attributes", "dead_letter", "tags"))
+    attributes = reader.attributes(parts.get("attributes"))
+    if "RedrivePolicy" in attributes.values and "dead_letter" in parts:
+        raise reader.place(parts["dead_letter"]).error("dead_letter and RedrivePolicy say the same thing; keep one")
+    return QueueSpec(
+        name=name.value,
+        place=reader.place(name),
+        attributes=attributes,
+        tags=reader.tags(parts.get("tags")),
+        dead_letter=_read_dead_letter(reader, parts.get("dead_letter")),
+    )
 
 
-def _is_null(node: yaml.Node) -> bool:
-    return isinstance(node, yaml.ScalarNode) and node.tag == "tag:yaml.org,2002:null"
+def _read_dead_letter(reader: Reader, node: yaml.Node | None) -> DeadLetter | None:
+    """A queue's dead-letter target; the queue may be of this file or be there already."""
+    if node is None:
+        return None
+    parts = reader.section(node, "dead_letter", known=("max_receives", "queue"))
+    for key in ("queue", "max_receives"):
+        if key not in parts:
+            raise reader.place(node).error(f"dead_letter needs {key}")
+    receives = reader.value(parts["max_receives"])
+    if not receives.isdecimal():
+        raise reader.place(parts["max_receives"]).error(f"max_receives must be a whole number, not {receives}")
+    return DeadLetter(reader.value(parts["queue"]), int(receives), reader.place(node))
 
 
 async def create_resources(resources: Resources, invoke: Invoke) -> None:
@@ -184,19 +132,23 @@ async def create_resources(resources: Resources, invoke: Invoke) -> None:
     for queue in resources.queues:
         if queue.dead_letter is not None:
             await _aim_dead_letters(resources, queue.dead_letter, urls[queue.name], call)
+    for topic in resources.topics:
+        await make_topic(topic, call, _queue_arn(resources, ""))
+    await create_streams(resources.streams, call)
 
 
-Call = Callable[[Place, str, dict[str, Any]], Awaitable[dict[str, Any]]]
+def _queue_arn(resources: Resources, name: str) -> str:
+    return f"arn:aws:sqs:{resources.region}:{resources.account}:{name}"
 
 
 def _caller(resources: Resources, invoke: Invoke) -> Call:
-    """Calls SQS as the root of the file's account; an error names the place in the file that the call is for."""
+    """Calls services as the root of the file's account; an error names the place in the file that the call is for."""
     account = resources.account
     root = Principal(account=account, access_key_id="", user_id=account, arn=f"arn:aws:iam::{account}:root")
 
-    async def call(place: Place, operation: str, params: dict[str, Any]) -> dict[str, Any]:
+    async def call(place: Place, service: str, operation: str, params: dict[str, Any]) -> dict[str, Any]:
         try:
-            return await invoke("sqs", operation, params, principal=root, region=resources.region)
+            return await invoke(service, operation, params, principal=root, region=resources.region)
         except ServiceError as error:
             raise place.error(f"{operation}: {error.message}") from error
 
@@ -209,18 +161,19 @@ async def _create_queue(queue: QueueSpec, call: Call) -> str:
     AWS: CreateQueue refuses attributes that differ from those of a queue that is there, SetQueueAttributes takes them.
     """
     fifo = {"Attributes": {"FifoQueue": "true"}} if queue.name.endswith(".fifo") else {}
-    url: str = (await call(queue.place, "CreateQueue", {"QueueName": queue.name, **fifo}))["QueueUrl"]
-    for name, value in queue.attributes.items():
+    url: str = (await call(queue.place, "sqs", "CreateQueue", {"QueueName": queue.name, **fifo}))["QueueUrl"]
+    for name, value in queue.attributes.values.items():
         if name != "FifoQueue" or not fifo:
             change = {"QueueUrl": url, "Attributes": {name: value}}
-            await call(queue.attribute_places[name], "SetQueueAttributes", change)
+            await call(queue.attributes.places[name], "sqs", "SetQueueAttributes", change)
     if queue.tags:
-        await call(queue.place, "TagQueue", {"QueueUrl": url, "Tags": queue.tags})
+        await call(queue.place, "sqs", "TagQueue", {"QueueUrl": url, "Tags": queue.tags})
     return url
 
 
 async def _aim_dead_letters(resources: Resources, dead_letter: DeadLetter, url: str, call: Call) -> None:
-    target = f"arn:aws:sqs:{resources.region}:{resources.account}:{dead_letter.queue}"
-    policy = json.dumps({"deadLetterTargetArn": target, "maxReceiveCount": dead_letter.max_receives})
+    policy = json.dumps(
+        {"deadLetterTargetArn": _queue_arn(resources, dead_letter.queue), "maxReceiveCount": dead_letter.max_receives}
+    )
     change = {"QueueUrl": url, "Attributes": {"RedrivePolicy": policy}}
-    await call(dead_letter.place, "SetQueueAttributes", change)
+    await call(dead_letter.place, "sqs", "SetQueueAttributes", change)

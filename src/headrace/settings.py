@@ -56,6 +56,17 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     share_port: bool = False
     test_endpoints: bool | None = None
     resources: str | None = None
+    public_url: str | None = None
+    smtp_url: str | None = None
+    smtp_from: str = "no-reply@headrace.local"
+    sms_url: str | None = None
+    sms_body: str | None = None
+    sms_number: str | None = None
+    sms_sandbox: bool = False
+    push: str | None = None
+    outgoing_ca: str | None = None
+    signing_key: str | None = None
+    signing_cert: str | None = None
     log_level: LogLevel = "info"
     log_format: LogFormat = "auto"
 
@@ -71,10 +82,12 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
             raise SettingsError(f"data must be a directory or {MEMORY}")
         if (self.tls_cert is None) != (self.tls_key is None):
             raise SettingsError("TLS needs both a certificate (--tls-cert) and its key (--tls-key)")
-        for path in (self.tls_cert, self.tls_key, self.resources):
+        files = (self.tls_cert, self.tls_key, self.resources, self.outgoing_ca, self.signing_key, self.signing_cert)
+        for path in files:
             if path is not None and not Path(path).is_file():
                 raise SettingsError(f"there is no file {path}")
         self._check_engine()
+        self._check_channels()
 
     def _check_engine(self) -> None:
         if self.engine == "nats" and not self.nats:
@@ -89,6 +102,15 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
             raise SettingsError("a virtual clock is one process's own: use it with one worker")
         if self.nats == EMBEDDED and self.replicas > 1:
             raise SettingsError("an embedded NATS server is one: it keeps one replica")
+
+    def _check_channels(self) -> None:
+        """What the services that send messages out check is not checked here."""
+        if (self.signing_key is None) != (self.signing_cert is None):
+            raise SettingsError("messages are signed with a key (--signing-key) and its certificate (--signing-cert)")
+        if self.public_url is not None and not self.public_url.startswith(("http://", "https://")):
+            raise SettingsError(f"public_url must be a URL like https://headrace.example, not {self.public_url}")
+        if self.sms_body is not None and not (self.sms_url or "").startswith(("http://", "https://")):
+            raise SettingsError("--sms-body is for an --sms-url that is called over HTTP")
 
     @property
     def serves_test_endpoints(self) -> bool:

@@ -19,7 +19,7 @@ import pytest
 
 from headrace.clock import VirtualClock
 from headrace.engines.nats.embedded import NatsServer, start_cluster
-from headrace.engines.sqlite import database
+from headrace.engines.sqlite import database, group_order
 from headrace.engines.sqlite.engine import SqliteEngine
 from headrace.primitives.engine import Engine
 from headrace.primitives.queues import Depth, Outcome, Outgoing, QueueSettings, Received, Sent
@@ -180,6 +180,13 @@ class Queue:
 def clock() -> VirtualClock:
     """A clock that stands still until the test moves it."""
     return VirtualClock(START_MS)
+
+
+@pytest.fixture(autouse=True)
+def few_fresh(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """On one of the SQLite engines, have FIFO groups written down so often that the few messages of tests are."""
+    if "engine_name" in request.fixturenames and request.getfixturevalue("engine_name") == "sqlite-slow-disk":
+        monkeypatch.setattr(group_order, "FRESH_MAX", 3)
 
 
 @pytest.fixture

@@ -118,6 +118,18 @@ class H2Connection:
             if answer is not None:
                 return answer
 
+    def read_on(self, streams: set[int]) -> None:
+        """Read what there is now, and make room for more on these streams (and the connection) only."""
+        for event in self._receive():
+            if isinstance(event, h2.events.ResponseReceived):
+                self.answers[event.stream_id] = Answer(int(dict(event.headers)[":status"]), {}, b"")
+            elif isinstance(event, h2.events.DataReceived):
+                if event.stream_id in streams:
+                    self._h2.acknowledge_received_data(event.flow_controlled_length, event.stream_id)
+                else:
+                    self._h2.increment_flow_control_window(event.flow_controlled_length)
+        self._flush()
+
     def _receive(self) -> list[h2.events.Event]:
         data = self._socket.recv(65_536)
         assert data, "the server closed the connection"

@@ -77,9 +77,9 @@ def test_errors(ask, target, content, status, kind, query_error):
 
 
 def test_another_service(ask):
-    answer = ask("Kinesis_20131202.PutRecord")
+    answer = ask("DynamoDB_20120810.GetItem")
     assert (answer.status_code, answer.json()["__type"]) == (400, "UnknownOperationException")
-    assert "Kinesis_20131202.PutRecord" in answer.json()["message"]
+    assert "DynamoDB_20120810.GetItem" in answer.json()["message"]
 
 
 def test_account_and_region_come_from_the_signature(ask):

@@ -167,7 +167,7 @@ def test_other_services_are_not_served(http):
     signed = {"Authorization": SIGNED.format("key", "us-east-1").replace("/sqs/", "/ec2/")}
     answer = http.post("/", data={"Action": "DescribeInstances"}, headers=signed)
     assert answer.status_code == 400
-    assert "it serves sqs" in answer.text
+    assert "it serves kinesis, sns, sqs" in answer.text
 
 
 @pytest.mark.parametrize(

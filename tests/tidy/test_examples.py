@@ -23,9 +23,9 @@ def test_the_boto3_session(root: Path, headrace):
 
 def test_the_pytest_examples(root: Path, pytester: pytest.Pytester):
     for page in ("README.md", "docs/testing.md"):
-        (example,) = (block for block in blocks(root / page, "python") if block.startswith("def test_"))
-        pytester.makepyfile(**{f"test_{Path(page).stem}": example})
-    pytester.runpytest_subprocess("-W", "error", "-p", "no:asyncio").assert_outcomes(passed=2)
+        examples = [block for block in blocks(root / page, "python") if block.startswith("def test_")]
+        pytester.makepyfile(**{f"test_{Path(page).stem}": "\n\n".join(examples)})
+    pytester.runpytest_subprocess("-W", "error", "-p", "no:asyncio").assert_outcomes(passed=3)
 
 
 def test_the_guide_s_programs(root: Path, tmp_path: Path):

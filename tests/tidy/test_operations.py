@@ -12,7 +12,7 @@ import botocore.session
 import pytest
 from botocore import xform_name
 
-SERVICES = {"sqs": "Amazon SQS"}
+SERVICES = {"kinesis": "Amazon Kinesis Data Streams", "sns": "Amazon SNS", "sqs": "Amazon SQS"}
 """Each served service, with the heading its table in the README stands under."""
 
 

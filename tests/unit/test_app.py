@@ -46,7 +46,7 @@ async def test_it_says_how_it_is():
         health = app.health()
         assert health["status"] == "ok"
         assert health["engine"] == "sqlite"
-        assert health["services"] == {"sqs": "running"}
+        assert health["services"]["sqs"] == "running"
 
 
 async def test_the_url_is_known_once_it_is_ready():

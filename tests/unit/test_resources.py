@@ -80,7 +80,10 @@ async def test_a_file_may_name_nothing(read, text):
     ("text", "said"),
     [
         ("queues:\n  orders: {\n", "file.yaml:3: not valid YAML"),
-        ("queue:\n  orders:\n", "file.yaml:1: unknown key queue in file (known: account, queues, region)"),
+        (
+            "queue:\n  orders:\n",
+            "file.yaml:1: unknown key queue in file (known: account, queues, region, streams, topics)",
+        ),
         ("queues:\n  orders:\n    atributes: {}\n", "file.yaml:3: unknown key atributes in queue orders"),
         ("queues: [orders]\n", "file.yaml:1: queues must be a mapping"),
         ("queues:\n  orders: yes\n", "file.yaml:2: queue orders must be a mapping"),

@@ -24,6 +24,12 @@ from headrace.settings import Settings, SettingsError, is_loopback
         ({"engine": "nats", "nats": "nats://a", "workers": 2, "clock": "virtual"}, "a virtual clock is one process's"),
         ({"engine": "nats", "nats": "embedded", "replicas": 3}, "an embedded NATS server is one"),
         ({"resources": "nothing.yaml"}, "there is no file nothing.yaml"),
+        ({"outgoing_ca": "nothing.pem"}, "there is no file nothing.pem"),
+        ({"signing_key": "key.pem"}, "there is no file key.pem"),
+        ({"signing_cert": "conftest.py", "signing_key": None}, "there is no file conftest.py"),
+        ({"public_url": "headrace.example"}, "public_url must be a URL"),
+        ({"sms_body": "{}"}, "--sms-body is for an --sms-url that is called over HTTP"),
+        ({"sms_url": "smpp://centre", "sms_body": "{}"}, "--sms-body is for"),
     ],
 )
 def test_wrong_settings_are_refused_in_one_line(given, said):
@@ -31,6 +37,14 @@ def test_wrong_settings_are_refused_in_one_line(given, said):
         Settings(**given).check()
     assert said in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+def test_a_key_to_sign_with_has_its_certificate(tmp_path):
+    file = tmp_path / "key.pem"
+    file.touch()
+    with pytest.raises(SettingsError, match="--signing-cert"):
+        Settings(signing_key=str(file)).check()
+    Settings(signing_key=str(file), signing_cert=str(file)).check()
 
 
 def test_defaults_are_fine():

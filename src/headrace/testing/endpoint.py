@@ -6,7 +6,7 @@ import http.client
 import json
 import threading
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import urlencode, urlsplit
 
 
 class Endpoint:
@@ -54,6 +54,16 @@ class Endpoint:
     def health(self) -> dict[str, Any]:
         """What the server says of itself."""
         return self.call("GET", "health")
+
+    def outbox(self, *, wait_s: int = 5, **filters: str | int) -> list[dict[str, Any]]:
+        """E-mails, SMS and pushed messages that filters let through, oldest first, as soon as there is one.
+
+        Filters are `protocol`, `to`, `kind`, `topic_arn`, `subscription_arn`, `message_id`, `account`, `region`,
+        `contains`, `after` and `limit`: `headrace.outbox(protocol="email", to="ada@example.com")`.
+        """
+        query = urlencode({"wait_s": wait_s, **filters})
+        messages: list[dict[str, Any]] = self.call("GET", f"outbox?{query}")["messages"]
+        return messages
 
     def call(self, method: str, name: str, body: Any = None) -> dict[str, Any]:
         """Ask one of the server's own endpoints, `/_headrace/<name>`. Raises RuntimeError with the server's reason."""

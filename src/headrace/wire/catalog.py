@@ -7,7 +7,7 @@ botocore.
 from __future__ import annotations
 
 import gzip
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Callable, Coroutine, Mapping
 from importlib import resources
 from pathlib import Path
 from types import ModuleType
@@ -21,7 +21,7 @@ from headrace.errors import ServiceError
 from headrace.wire.overlays import Overlay, read_overlay
 from headrace.wire.shapes import Member, Shape
 
-Action = Callable[[Context, dict[str, Any]], Awaitable[dict[str, Any]]]
+Action = Callable[[Context, dict[str, Any]], Coroutine[Any, Any, dict[str, Any]]]
 """What carries an operation out: from parameters to result, both by the model's member names."""
 
 
@@ -35,6 +35,8 @@ class Operation(msgspec.Struct, frozen=True, eq=False):
     result_wrapper: str
     """The element around a Query result; "" when there is none."""
     action: Action
+    event_member: str = ""
+    """The member of the output that is an async iterator of events; "" where the answer comes whole."""
 
     def __repr__(self) -> str:
         """In one line, as an operation and its service hold each other."""
@@ -117,13 +119,15 @@ def read_service(name: str, operations: ModuleType) -> Service:
         wrapper = raw.output.resultWrapper or (
             overlay.result_wrapper.format(operation=raw.name) if raw.output.shape else ""
         )
+        output = shapes.get(raw.output.shape)
         service.operations[raw.name] = Operation(
             name=raw.name,
             service=service,
             input=shapes.get(raw.input.shape),
-            output=shapes.get(raw.output.shape),
+            output=output,
             result_wrapper=wrapper,
             action=getattr(operations, botocore.xform_name(raw.name), None) or _unsupported(service, raw.name),
+            event_member=next((name for name, member in output.members.items() if member.shape.streams), ""),
         )
     return service
 
@@ -157,6 +161,7 @@ class _RawShape(msgspec.Struct):
     enum: list[str] = []
     flattened: bool = False
     exception: bool = False
+    eventstream: bool = False
 
 
 class _RawOperation(msgspec.Struct):
@@ -213,6 +218,7 @@ class _Shapes:
             enum=tuple(raw.enum),
             flattened=raw.flattened,
             lenient=name in self._overlay.lenient,
+            streams=raw.eventstream,
         )
         if raw.member is not None:
             shape.member = self.get(raw.member.shape)

@@ -6,7 +6,7 @@ import asyncio
 import itertools
 import logging
 import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Coroutine, Mapping
 from http import HTTPStatus
 from typing import Any
 
@@ -17,8 +17,9 @@ from headrace.errors import ServiceError, StorageError
 from headrace.wire.auth.sigv4 import Caller, authenticate
 from headrace.wire.catalog import Catalog, Operation
 from headrace.wire.control import Control, is_for_headrace
-from headrace.wire.messages import Exchange, Request, Response, Scope, read_body, stream
+from headrace.wire.messages import Exchange, Request, Response, Scope, read_body
 from headrace.wire.routing import Codec, Router, region_of
+from headrace.wire.streaming import Events, Streams
 from headrace.wire.validation import check
 
 
@@ -31,6 +32,7 @@ class Dispatcher:
         self._states = states
         self._control = control
         self._router = Router(catalog)
+        self._streams = Streams()
         self._new_request_id = _request_ids()
         self._log = structlog.get_logger().bind()
         self._logs_calls = _logs_debug(self._log)
@@ -50,8 +52,13 @@ class Dispatcher:
                 call = operation.name
                 caller = authenticate(request)
                 params = codec.decode(operation, request)
+                request.body = b""  # a call may wait long, and a body may be large
                 self._authorise(caller.principal, operation, params)
+                if operation.event_member:
+                    self._streams.check()
                 result = await operation.action(self._context(operation, caller, request, exchange), params)
+                if operation.event_member:
+                    result[operation.event_member] = Events(result[operation.event_member], self._failing(request))
                 response = codec.encode(operation, result, request.id)
         except asyncio.CancelledError:
             return
@@ -62,7 +69,7 @@ class Dispatcher:
         if isinstance(response.body, bytes):
             exchange.response_bytes(response.status, response.headers, response.body)
         else:
-            await stream(exchange, response, response.body)
+            await self._streams.send(exchange, response, response.body)
 
     async def invoke(
         self, service: str, operation: str, params: dict[str, Any], *, principal: Principal, region: str
@@ -74,15 +81,20 @@ class Dispatcher:
         called = self._catalog.services[service].operation(operation)
         check(called.service.overlay.style, called.input, params)
         self._authorise(principal, called, params)
-        context = Context(
-            server=self._server,
-            state=self._states[service],
-            principal=principal,
-            region=region,
-            request_id=self._new_request_id(),
-            base_url=self._server.base_url,
-        )
-        return await called.action(context, params)
+        return await called.action(self._context_within(called, principal, region), params)
+
+    def prepare(
+        self, service: str, operation: str, *, principal: Principal, region: str
+    ) -> Callable[[dict[str, Any]], Coroutine[Any, Any, dict[str, Any]]]:
+        """Make ready to call an operation many times (`context.Prepare`)."""
+        called = self._catalog.services[service].operation(operation)
+        context = self._context_within(called, principal, region)
+
+        def call(params: dict[str, Any]) -> Coroutine[Any, Any, dict[str, Any]]:
+            self._authorise(principal, called, params)
+            return called.action(context, params)
+
+        return call
 
     def _authorise(self, principal: Principal, operation: Operation, params: dict[str, Any]) -> None:
         """Raise ServiceError `AccessDenied` unless the principal may call the operation with these parameters.
@@ -99,6 +111,18 @@ class Dispatcher:
             request_id=request.id,
             base_url=request.base_url,
             hangup=exchange.client_disconnect,
+            trace=request.headers.get("x-amzn-trace-id"),
+        )
+
+    def _context_within(self, operation: Operation, principal: Principal, region: str) -> Context:
+        """The surroundings of a call from within the process."""
+        return Context(
+            server=self._server,
+            state=self._states[operation.service.name],
+            principal=principal,
+            region=region,
+            request_id=self._new_request_id(),
+            base_url=self._server.base_url,
         )
 
     def _refuse(self, request: Request, codec: Codec, error: Exception) -> Response:
@@ -109,6 +133,10 @@ class Dispatcher:
         if response.status == HTTPStatus.METHOD_NOT_ALLOWED:
             response.headers.append(("allow", "GET, POST"))
         return response
+
+    def _failing(self, request: Request) -> Callable[[Exception], ServiceError]:
+        """What makes errors on the way of an answer that has begun into those that the caller is to see."""
+        return lambda error: self._service_error(error, request)
 
     def _service_error(self, error: Exception, request: Request) -> ServiceError:
         """Any error as the caller is to see it; what is not the caller's fault is logged."""

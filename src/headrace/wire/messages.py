@@ -41,13 +41,6 @@ class Scope(Protocol):
         """The request's headers."""
 
 
-class Stream(Protocol):
-    """A response body being sent piece by piece."""
-
-    async def send_bytes(self, data: bytes) -> None:
-        """Send a piece; raises when the client has hung up."""
-
-
 class Exchange(Protocol):
     """The server's end of one request and its response (RSGI's HTTP protocol)."""
 
@@ -63,8 +56,8 @@ class Exchange(Protocol):
     def response_bytes(self, status: int, headers: list[tuple[str, str]], body: bytes) -> None:
         """Answer."""
 
-    def response_stream(self, status: int, headers: list[tuple[str, str]]) -> Stream:
-        """Answer with a body that is sent piece by piece."""
+    def response_file(self, status: int, headers: list[tuple[str, str]], file: str) -> None:
+        """Answer with what is read of a file."""
 
 
 class Request:
@@ -179,19 +172,3 @@ def _too_large() -> ServiceError:
 
 def _incomplete() -> ServiceError:
     return ServiceError("IncompleteBody", "The request body ends early or is not well formed.")
-
-
-async def stream(exchange: Exchange, response: Response, body: AsyncIterator[bytes]) -> None:
-    """Send an answer piece by piece. When the client hangs up on the way, the iterator is closed.
-
-    Granian queues the pieces without a bound: whoever makes them must keep to a pace.
-    """
-    pieces = exchange.response_stream(response.status, response.headers)
-    try:
-        async for piece in body:
-            await pieces.send_bytes(piece)
-    except RuntimeError:  # RSGI's ProtocolClosed: nobody listens any more.
-        return
-    finally:
-        if (close := getattr(body, "aclose", None)) is not None:
-            await close()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
 from typing import Any, Final, Protocol
 
 from headrace.errors import ServiceError
@@ -11,6 +10,8 @@ from headrace.wire.auth import sigv4
 from headrace.wire.catalog import Catalog, Operation, Service
 from headrace.wire.codecs.awsjson import JsonCodec
 from headrace.wire.codecs.awsquery import QueryCodec
+from headrace.wire.codecs.cbor import CONTENT_TYPE as CBOR_TYPE
+from headrace.wire.codecs.cbor import CborCodec
 from headrace.wire.control import is_for_headrace
 from headrace.wire.messages import Request, Response
 
@@ -41,10 +42,11 @@ class Router:
 
     def __init__(self, catalog: Catalog) -> None:
         self._query = QueryCodec(catalog)
-        self._by_content_type: Mapping[str, Codec] = {
+        self._by_content_type: dict[str, Codec] = {
             content_type: JsonCodec(content_type, catalog)
             for content_type in ("application/x-amz-json-1.0", "application/x-amz-json-1.1", "application/json")
         }
+        self._by_content_type[CBOR_TYPE] = CborCodec(catalog)
 
     def codec(self, request: Request) -> Codec:
         """What the caller speaks; Query when it does not say."""

@@ -105,6 +105,7 @@ class _Server(Server):
                 websockets=False,
                 backlog=limits.MAX_CONNECTIONS_WAITING,
                 backpressure=limits.MAX_CONCURRENT_REQUESTS,
+                runtime_blocking_threads=limits.MAX_STREAMS,
                 http1_settings=HTTP1Settings(
                     header_read_timeout=HEADER_READ_TIMEOUT_MS, max_buffer_size=limits.MAX_HEAD_BYTES
                 ),

@@ -62,6 +62,8 @@ class Shape(msgspec.Struct, eq=False, kw_only=True):
     value_name: str = "value"
     lenient: bool = False
     """Whether the service's own rules judge what of this structure is missing, with messages of their own."""
+    streams: bool = False
+    """Whether values of this structure come one after another, as events: each has one member, which names its kind."""
 
     def __repr__(self) -> str:
         """In one line, as a shape may hold itself."""

@@ -1,5 +1,7 @@
 """A server's two ends without a socket, operations that do as they are told, and values made up after their shapes."""
 
+import asyncio
+import os
 import types
 from collections.abc import AsyncIterator, Callable
 from typing import Any
@@ -42,9 +44,8 @@ class FakeExchange:
         self.status = 0
         self.headers: dict[str, str] = {}
         self.body = b""
-        self.sent: list[bytes] = []
-        self.hangs_up_after: int | None = None
         self.read = 0
+        self.opened = asyncio.Event()
 
     async def __call__(self) -> bytes:
         if self._broken:
@@ -57,21 +58,37 @@ class FakeExchange:
             yield piece
 
     async def client_disconnect(self) -> None:
-        raise AssertionError("nobody waits here")
+        await asyncio.Event().wait()
 
     def response_bytes(self, status, headers, body):
         assert not self.status
         self.status, self.headers, self.body = status, dict(headers), body
 
-    def response_stream(self, status, headers):
+    def response_file(self, status, headers, file):
+        """Opens the file as Granian does; what is read of it, by `take`, is the body."""
         assert not self.status
         self.status, self.headers = status, dict(headers)
-        return self
+        self.file = os.open(file, os.O_RDONLY | os.O_NONBLOCK)
+        self.opened.set()
 
-    async def send_bytes(self, data: bytes) -> None:
-        if len(self.sent) == self.hangs_up_after:
-            raise RuntimeError("closed")
-        self.sent.append(data)
+    def take(self, size: int = 1_000_000) -> bytes:
+        """Read on in the file; b"" when there is nothing now, None at its end."""
+        try:
+            taken = os.read(self.file, size)
+        except BlockingIOError:
+            return b""
+        self.body += taken
+        return taken or None
+
+    async def take_all(self) -> None:
+        """Read the file to its end, once there is one."""
+        await self.opened.wait()
+        while self.take() is not None:  # noqa: ASYNC110 - what is waited for comes through a pipe
+            await asyncio.sleep(0)
+        self.hang_up()
+
+    def hang_up(self) -> None:
+        os.close(self.file)
 
 
 @pytest.fixture(scope="session")
@@ -105,9 +122,11 @@ def dispatcher(operations) -> Dispatcher:
         quotas=Quotas(),
         base_url="http://base.test",
         invoke=None,
+        prepare=None,
     )
     control = Control(health=lambda: {"status": "ok"}, reset=None, advance=None)
-    return Dispatcher(catalog=Catalog({"sqs": operations}), server=server, states={"sqs": "state"}, control=control)
+    catalog = Catalog({"sqs": operations, "kinesis": operations})
+    return Dispatcher(catalog=catalog, server=server, states=dict.fromkeys(catalog.services, "state"), control=control)
 
 
 @pytest.fixture
@@ -117,7 +136,11 @@ def ask(request) -> Callable[..., Any]:
     async def ask(body: bytes = b"", **given: Any) -> FakeExchange:
         given["headers"] = {"content-length": str(len(body))} | given.get("headers", {})
         exchange = FakeExchange(body)
+        reading = asyncio.create_task(exchange.take_all())
         await request.getfixturevalue("dispatcher").handle(FakeScope(**given), exchange)
+        if exchange.opened.is_set():
+            await reading
+        reading.cancel()
         return exchange
 
     return ask

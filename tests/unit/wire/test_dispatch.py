@@ -160,3 +160,35 @@ class TestInvoke:
         params = {"QueueUrl": "u", "MessageBody": "b"}
         with pytest.raises(ServiceError, match="too many"):
             await dispatcher.invoke("sqs", "SendMessage", params, principal=CALLER, region="eu-west-1")
+
+
+SUBSCRIBE = {"Content-Type": "application/x-amz-json-1.1", "X-Amz-Target": "Kinesis_20131202.SubscribeToShard"}
+CONSUMER = "arn:aws:kinesis:us-east-1:000000000000:stream/s/consumer/c:1"
+POSITION = b'{"ConsumerARN": "%s", "ShardId": "s", "StartingPosition": {"Type": "LATEST"}}' % CONSUMER.encode()
+
+
+async def test_an_operation_that_streams_tells_of_a_failure_in_the_stream(operations, ask, log):
+    async def events():
+        yield {"SubscribeToShardEvent": {"Records": []}}
+        raise ValueError("secret")
+
+    async def subscribe_to_shard(_ctx, _params):
+        return {"EventStream": events()}
+
+    operations.subscribe_to_shard = subscribe_to_shard
+    answer = await ask(POSITION, headers=SUBSCRIBE)
+    assert answer.headers["content-type"] == "application/vnd.amazon.eventstream"
+    assert b"SubscribeToShardEvent" in answer.body
+    assert b"InternalFailure" in answer.body
+    assert b"secret" not in answer.body
+    assert "request failed" in [line["event"] for line in log]
+
+
+async def test_an_operation_that_streams_may_refuse(operations, ask):
+    async def subscribe_to_shard(_ctx, _params):
+        raise ServiceError("ResourceInUseException", "In use.")
+
+    operations.subscribe_to_shard = subscribe_to_shard
+    answer = await ask(POSITION, headers=SUBSCRIBE)
+    assert (answer.status, answer.headers["content-type"]) == (400, "application/x-amz-json-1.1")
+    assert msgspec.json.decode(answer.body) == {"__type": "ResourceInUseException", "message": "In use."}

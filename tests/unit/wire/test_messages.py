@@ -3,7 +3,7 @@ import pytest
 from headrace import limits
 from headrace.errors import ServiceError
 from headrace.wire import messages
-from headrace.wire.messages import Response, read_body, stream
+from headrace.wire.messages import read_body
 
 
 def test_what_the_client_called_the_server(request_of):
@@ -82,30 +82,3 @@ async def test_an_endless_body_is_given_up(request_of, exchange_of, monkeypatch)
 async def test_the_largest_body_is_read(request_of, exchange_of, monkeypatch):
     monkeypatch.setattr(limits, "MAX_REQUEST_BYTES", 10)
     assert await read_body(request_of(), exchange_of(pieces=[b"xxxxx", b"xxxxx", b""])) == b"x" * 10
-
-
-class Pieces:
-    def __init__(self):
-        self.closed = False
-
-    async def __aiter__(self):
-        try:
-            for number in range(3):
-                yield b"%d" % number
-        finally:
-            self.closed = True
-
-
-async def test_an_answer_that_streams_goes_out_piece_by_piece(exchange_of):
-    exchange, pieces = exchange_of(), Pieces()
-    body = aiter(pieces)
-    await stream(exchange, Response(200, [("content-type", "text/plain")], body), body)
-    assert (exchange.status, exchange.sent, pieces.closed) == (200, [b"0", b"1", b"2"], True)
-
-
-async def test_a_stream_ends_when_the_client_hangs_up(exchange_of):
-    exchange, pieces = exchange_of(), Pieces()
-    exchange.hangs_up_after = 1
-    body = aiter(pieces)
-    await stream(exchange, Response(200, [], body), body)
-    assert (exchange.sent, pieces.closed) == ([b"0"], True)

@@ -141,6 +141,7 @@ class Database:
 
     def _prepare(self, connection: apsw.Connection) -> None:
         connection.set_busy_timeout(2_000)
+        connection.config(apsw.SQLITE_DBCONFIG_ENABLE_QPSG, 1)  # else new values of a LIMIT are planned for anew
         migrations.verify(connection)  # before anything is changed in a file that is not ours
         if connection.readonly("main"):
             raise StorageReadOnly(f"{self.file}: the data file cannot be written.")

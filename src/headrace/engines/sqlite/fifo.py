@@ -34,8 +34,7 @@ _NEXT_GROUP_DUE: Final = "SELECT due_ms FROM groups WHERE queue = ? ORDER BY due
 _LOCK: Final = "UPDATE groups SET due_ms = ?, locked = ? WHERE queue = ? AND name = ?"
 _LOCKED: Final = "SELECT locked FROM groups WHERE queue = ? AND name = ?"
 _DROP_GROUP: Final = "DELETE FROM groups WHERE queue = ? AND name = ?"
-_FIRST_DUES: Final = "SELECT due_ms, receive_count FROM messages WHERE queue = ? AND grp = ? ORDER BY id LIMIT ?"
-_FIRST_ROWS: Final = f"SELECT {COLUMNS} FROM messages WHERE queue = ? AND grp = ? ORDER BY id LIMIT ?"
+_DUES: Final = "due_ms, receive_count"
 _ATTEMPT: Final = "SELECT due_ms, receipts FROM attempts WHERE queue = ? AND attempt_id = ? AND expires_ms > ?"
 _KEEP_ATTEMPT: Final = """
 INSERT INTO attempts (queue, attempt_id, due_ms, receipts, expires_ms) VALUES (?, ?, ?, ?, ?)
@@ -78,6 +77,7 @@ def _dedup_key(state: QueueState, message: Outgoing) -> str | None:
 def _store(connection: Connection, state: QueueState, drafts: Sequence[_Draft], now_ms: int) -> None:
     """Insert the messages, and see that their groups have their rows."""
     filled = []
+    placed: list[tuple[str, int]] = []
     group_dues: dict[str, int] = {}
     for message, sequence, message_id, _ in drafts:
         identity = state.number << receipts.QUEUE_SHIFT | sequence
@@ -91,8 +91,11 @@ def _store(connection: Connection, state: QueueState, drafts: Sequence[_Draft], 
         origin = (message_id, group, None, message.dedup_id, None)
         filled.append((identity, state.number, due_ms, 0, 0, 0, now_ms, *origin, header, body))
         state.count_row(due_ms, 0, None, 1)
-        group_dues.setdefault(group, due_ms)
+        placed.append((group, identity))
+        if group not in group_dues and not state.order.holds_fresh(group):
+            group_dues[group] = due_ms  # a group that has messages has its row
     rows.insert(connection, filled)
+    state.order.add(connection, placed)
     add_groups(connection, state, group_dues)
     state.next_expiry_ms = min(state.next_expiry_ms, now_ms + state.settings.retention_ms)
 
@@ -169,7 +172,7 @@ def _due_rows(
     max_receives = state.settings.max_receive_count if dead is not None else 0
     moved = 0
     while True:
-        first = [Row._make(row) for row in connection.execute(_FIRST_ROWS, (state.number, group, room))]
+        first = [Row._make(row) for row in state.order.first(connection, COLUMNS, group, room)]
         spent = [row for row in first if max_receives and row.receive_count - row.arrived_count >= max_receives]
         if not spent or moved >= MAX_MOVES:
             break
@@ -264,7 +267,8 @@ def delete(
 
 def remove(connection: Connection, state: QueueState, doomed: Sequence[Marks], now_ms: int, *, of_lock: bool) -> None:
     """Delete the messages and settle their groups; `of_lock`: they are among those that lock their group."""
-    rows.remove(connection, state, doomed)
+    rows.remove(connection, state, [row.id for row in doomed])
+    state.order.remove(connection, [(row.group, row.id) for row in doomed if row.group is not None])
     settle(connection, state, doomed, now_ms, of_lock=of_lock)
 
 
@@ -320,7 +324,7 @@ def _settle(connection: Connection, state: QueueState, group: str, now_ms: int, 
     if locked is None:
         return
     locked = max(0, locked - removed)
-    first = connection.execute(_FIRST_DUES, (state.number, group, max(1, locked))).fetchall()
+    first = state.order.first(connection, _DUES, group, max(1, locked))
     if not first:
         connection.execute(_DROP_GROUP, (state.number, group))
         return

@@ -14,6 +14,7 @@ from typing import Final
 
 from headrace.clock import Timer
 from headrace.engines.sqlite.connection import Connection
+from headrace.engines.sqlite.group_order import GroupOrder
 from headrace.primitives.queues import QueueSettings
 
 NEVER: Final = 1 << 62
@@ -30,7 +31,6 @@ _COUNT, _FIFO_COUNT = (
 _NEXT_DUE, _FIFO_NEXT_DUE = (
     f"SELECT due_ms {rows} AND due_ms > ? ORDER BY due_ms LIMIT 1" for rows in (_OF_STANDARD, _OF_FIFO)
 )
-_FIFO_TOTAL: Final = "SELECT count(*) FROM messages WHERE queue = ? AND grp IS NOT NULL"
 _CAME_DUE_BY_TENANT: Final = """
 SELECT tenant, count(*) FROM messages
 WHERE queue = ? AND grp IS NULL AND due_ms > ? AND due_ms <= ? AND receive_count > 0 AND tenant IS NOT NULL
@@ -54,6 +54,7 @@ class QueueState:
         "next_expiry_ms",
         "next_sequence",
         "number",
+        "order",
         "reserved_to",
         "settings",
         "stale",
@@ -68,6 +69,8 @@ class QueueState:
         self.number = number
         self.settings = settings
         self.fifo = settings.fifo
+        self.order = GroupOrder(number)
+        """Which messages each group holds (FIFO)."""
         self.next_sequence = next_sequence
         self.reserved_to = next_sequence
         self.stale = False
@@ -121,7 +124,7 @@ class QueueState:
         self.cursor_ms = now_ms
         hidden = (self.number, now_ms, NEVER)
         if self.fifo:
-            total = connection.execute(_FIFO_TOTAL, (self.number,)).get
+            total = self.order.load(connection)
         else:
             total, _ = connection.execute(_COUNT, (self.number, -1, NEVER)).fetchone()
             for tenant, count in connection.execute(_CAME_DUE_BY_TENANT, hidden):

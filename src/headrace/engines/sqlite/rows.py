@@ -21,6 +21,9 @@ INLINE_MAX: Final = 1_000
 MAX_IDS: Final = 10
 """Ids in one statement; there is a prepared statement for each number of them."""
 
+MARK_COLUMNS: Final = "id, due_ms, receive_count, tenant, grp, body IS NULL"
+"""What `Marks` are read from."""
+
 _INSERT: Final = "INSERT INTO messages VALUES {}"
 _COLUMN_COUNT: Final = 14
 _INSERT_BODY: Final = "INSERT INTO bodies VALUES (?, ?, ?)"
@@ -34,6 +37,7 @@ UPDATE messages SET due_ms = ?, receive_count = receive_count - 1,
     first_received_ms = CASE receive_count WHEN 1 THEN 0 ELSE first_received_ms END
 WHERE id = ? AND receive_count = ?"""
 _DELETE: Final = "DELETE FROM messages WHERE id IN "
+_RETURNING: Final = f" RETURNING {MARK_COLUMNS}"
 _DELETE_BODY: Final = "DELETE FROM bodies WHERE id = ?"
 _MOVE_BODY: Final = "UPDATE bodies SET id = ? WHERE id = ?"
 _MOVE_DEAD: Final = """
@@ -77,7 +81,6 @@ class Marks(NamedTuple):
     external: int
 
 
-MARK_COLUMNS: Final = "id, due_ms, receive_count, tenant, grp, body IS NULL"
 _SELECT_MARKS: Final = f"SELECT {MARK_COLUMNS} FROM messages WHERE id IN "
 
 
@@ -85,6 +88,12 @@ _SELECT_MARKS: Final = f"SELECT {MARK_COLUMNS} FROM messages WHERE id IN "
 def _some(statement: str, count: int) -> str:
     """The statement for `count` ids: one for several rows costs half of several for one."""
     return f"{statement}({', '.join('?' * count)})"
+
+
+@cache
+def _some_returning(statement: str, count: int) -> str:
+    """The statement for `count` ids, giving the marks of the rows it changed: no need to find them first."""
+    return _some(statement, count) + _RETURNING
 
 
 @cache
@@ -172,15 +181,18 @@ def find(connection: Connection, claims: Sequence[receipts.Receipt | None]) -> d
     return found
 
 
-def remove(connection: Connection, state: QueueState, doomed: Sequence[Marks]) -> None:
-    """Delete the messages, bodies and all."""
-    for start in range(0, len(doomed), MAX_IDS):
-        ids = [row.id for row in doomed[start : start + MAX_IDS]]
-        connection.execute(_some(_DELETE, len(ids)), ids)
-    for row in doomed:
+def remove(connection: Connection, state: QueueState, ids: Sequence[int]) -> dict[int, Marks]:
+    """Delete those of the messages that exist, bodies and all; their marks, by id."""
+    removed: dict[int, Marks] = {}
+    for start in range(0, len(ids), MAX_IDS):
+        some = ids[start : start + MAX_IDS]
+        for row in connection.execute(_some_returning(_DELETE, len(some)), some):
+            removed[row[0]] = Marks._make(row)
+    for row in removed.values():
         if row.external:
             connection.execute(_DELETE_BODY, (row.id,))
         state.count_row(row.due_ms, row.receive_count, row.tenant, -1)
+    return removed
 
 
 def set_due(connection: Connection, state: QueueState, row: Marks, due_ms: int) -> Marks:
@@ -212,6 +224,10 @@ def move(
     if row.external:
         connection.execute(_MOVE_BODY, (moved, row.id))
     connection.execute(_some(_DELETE, 1), (row.id,))
+    if row.group is not None and origin.fifo:
+        origin.order.remove(connection, [(row.group, row.id)])
+    if row.group is not None and destination.fifo:
+        destination.order.add(connection, [(row.group, moved)])
     origin.count_row(row.due_ms, row.receive_count, row.tenant, -1)
     destination.count_row(due_ms, receive_count, row.tenant, 1)
     destination.next_expiry_ms = min(destination.next_expiry_ms, sent_ms + destination.settings.retention_ms)

@@ -138,11 +138,10 @@ def delete(
 ) -> list[Outcome]:
     """Delete by receipt. A receipt of an earlier receive deletes the message too, while it exists."""
     state.advance(connection, now_ms)
-    found = rows.find(connection, claims)
-    rows.remove(connection, state, list(found.values()))
+    removed = rows.remove(connection, state, [claim.id for claim in claims if claim is not None])
     outcomes = []
     for claim in claims:
-        row = found.pop(claim.id, None) if claim else None
+        row = removed.pop(claim.id, None) if claim else None
         outcomes.append(Outcome.DONE if row else Outcome.GONE if claim else Outcome.MALFORMED)
     return outcomes
 

@@ -32,8 +32,16 @@ WHERE queue = ? AND source IS NOT NULL AND due_ms <= ? ORDER BY sent_ms, id LIMI
 _NEWEST: Final = f"SELECT {MARK_COLUMNS}, sent_ms FROM messages WHERE id BETWEEN ? AND ? ORDER BY id DESC LIMIT ?"
 _OF_QUEUE: Final = "SELECT id FROM messages WHERE id BETWEEN ? AND ? ORDER BY id LIMIT ?"
 
+_KEPT_BESIDE: Final = (
+    ("groups", "queue", "name"),
+    ("grouped", "in_queue", "in_group, id"),
+    ("dedups", "queue", "number"),
+    ("attempts", "queue", "number"),
+)
+"""What a queue has besides its messages: table, and its columns for the queue and for what tells its rows apart."""
+
 EVERYTHING: Final = "; ".join(
-    f"DELETE FROM {table}" for table in ("messages", "bodies", "groups", "dedups", "attempts", "queues")
+    f"DELETE FROM {table}" for table in ("messages", "bodies", "groups", "grouped", "dedups", "attempts", "queues")
 )
 """Removes all queues at once."""
 
@@ -99,7 +107,7 @@ def _remove(connection: Connection, state: QueueState, doomed: Sequence[Marks], 
     if state.fifo:
         fifo.remove(connection, state, doomed, now_ms, of_lock=False)
     else:
-        rows.remove(connection, state, doomed)
+        rows.remove(connection, state, [row.id for row in doomed])
 
 
 def drop(connection: Connection, number: int) -> bool:
@@ -109,10 +117,10 @@ def drop(connection: Connection, number: int) -> bool:
         connection.execute("DELETE FROM messages WHERE id BETWEEN ? AND ?", (ids[0], ids[-1]))
         connection.execute("DELETE FROM bodies WHERE id BETWEEN ? AND ?", (ids[0], ids[-1]))
         return True
-    for table in ("groups", "dedups", "attempts"):
-        key = "name" if table == "groups" else "number"
+    for table, queue, key in _KEPT_BESIDE:
         connection.execute(
-            f"DELETE FROM {table} WHERE queue = ? AND {key} IN (SELECT {key} FROM {table} WHERE queue = ? LIMIT ?)",
+            f"DELETE FROM {table} WHERE {queue} = ? "
+            f"AND ({key}) IN (SELECT {key} FROM {table} WHERE {queue} = ? LIMIT ?)",
             (number, number, SLICE),
         )
         if connection.changes():

@@ -17,6 +17,7 @@ import msgspec
 from headrace.errors import ServiceError
 from headrace.wire.auth.sigv4 import read_authorization
 from headrace.wire.catalog import Catalog, Operation, Service, unknown_operation
+from headrace.wire.codecs import eventstream
 from headrace.wire.codecs.errors import describe
 from headrace.wire.codecs.schema import Recursive, schema_of
 from headrace.wire.messages import Request, Response
@@ -27,9 +28,17 @@ Decode = Callable[[bytes], dict[str, Any]]
 
 _encode: Final = msgspec.json.Encoder().encode
 
+_ERROR: Final = Shape(name="Error", kind="structure")
+
 
 class JsonCodec:
-    """One version of the protocol, by its content type. Decoders are compiled on an operation's first call."""
+    """One version of the protocol, by its content type. Decoders are compiled on an operation's first call.
+
+    `form` is what bodies are written in, for messages; `event_type` the media type of an event's payload.
+    """
+
+    form = "JSON"
+    event_type = "application/json"
 
     def __init__(self, content_type: str, catalog: Catalog) -> None:
         self._content_type = content_type
@@ -55,8 +64,44 @@ class JsonCodec:
         """The operation's parameters. Raises the ServiceError that says what is wrong with them."""
         decode = self._decoders.get(operation)
         if decode is None:
-            decode = self._decoders[operation] = _compile(operation)
+            decode = self._decoders[operation] = self._compile(operation)
         return decode(request.body)
+
+    def _compile(self, operation: Operation) -> Decode:
+        """What decodes the operation's parameters."""
+        shape, style = operation.input, operation.service.overlay.style
+
+        def explain(body: bytes) -> dict[str, Any]:
+            """Decode with care: what AWS takes though it does not fit to the letter is taken, the rest is refused."""
+            try:
+                value = self._parse(shape, body)
+            except (ValueError, RecursionError) as error:
+                raise _malformed(f"The request body is not {self.form}: {error}.") from error
+            params: dict[str, Any] = convert(shape, value)
+            check(style, shape, params)
+            return params
+
+        try:
+            fast = self._reader(shape, schema_of(shape, style))
+        except Recursive:
+            return explain
+
+        def decode(body: bytes) -> dict[str, Any]:
+            try:
+                params: dict[str, Any] = fast(body)
+            except (ValueError, RecursionError):
+                return explain(body)
+            return params
+
+        return decode
+
+    def _parse(self, _shape: Shape, body: bytes) -> Any:
+        """A body as it stands. Raises ValueError."""
+        return msgspec.json.decode(body)
+
+    def _reader(self, _shape: Shape, schema: Any) -> Decode:
+        """What reads bodies that are of a shape and meet its schema to the letter; it raises ValueError for others."""
+        return msgspec.json.Decoder(schema).decode
 
     def _no_operation(self, request: Request) -> ServiceError:
         target = request.headers.get("x-amz-target")
@@ -70,10 +115,12 @@ class JsonCodec:
         served = ", ".join(self._catalog.services)
         return ServiceError("UnknownOperationException", f"There is no operation {target}; services served: {served}.")
 
-    def encode(self, _operation: Operation, result: dict[str, Any], request_id: str) -> Response:
+    def encode(self, operation: Operation, result: dict[str, Any], request_id: str) -> Response:
         """The answer that carries an operation's result."""
+        if operation.event_member:
+            return eventstream.respond(operation, result, request_id, self.event_type, self._write)
         headers = [("content-type", self._content_type), ("x-amzn-requestid", request_id)]
-        return Response(200, headers, _encode(result))
+        return Response(200, headers, self._write(operation.output, result))
 
     def refuse(self, service: Service | None, error: ServiceError, request_id: str) -> Response:
         """The answer that carries an error."""
@@ -82,39 +129,16 @@ class JsonCodec:
         if service is not None and service.overlay.query_error_header:
             headers.append(("x-amzn-query-error", f"{failure.code};{failure.fault}"))
         body = {"__type": failure.type, "message": failure.message, **error.fields}
-        return Response(failure.status, headers, _encode(body))
+        return Response(failure.status, headers, self._write(_ERROR, body))
 
-
-def _compile(operation: Operation) -> Decode:
-    shape, style = operation.input, operation.service.overlay.style
-
-    def explain(body: bytes) -> dict[str, Any]:
-        """Decode with care: what AWS takes though it does not fit to the letter is taken, the rest is refused."""
-        try:
-            value = msgspec.json.decode(body)
-        except (ValueError, RecursionError) as error:
-            raise _malformed(f"The request body is not JSON: {error}.") from error
-        params: dict[str, Any] = convert(shape, value)
-        check(style, shape, params)
-        return params
-
-    try:
-        fast = msgspec.json.Decoder(schema_of(shape, style)).decode
-    except Recursive:
-        return explain
-
-    def decode(body: bytes) -> dict[str, Any]:
-        try:
-            params: dict[str, Any] = fast(body)
-        except (ValueError, RecursionError):
-            return explain(body)
-        return params
-
-    return decode
+    def _write(self, _shape: Shape, value: Any) -> bytes:
+        """A value of a shape as a body."""
+        return _encode(value)
 
 
 def convert(shape: Shape, value: Any) -> Any:
-    """A value as JSON has it, as its shape has it: blobs as bytes, whole numbers as ints; nulls and strangers left out.
+    """A value as JSON or CBOR has it, as its shape has it: blobs as bytes, whole numbers as ints; nulls and strangers
+    left out.
 
     Raises ServiceError `SerializationException`, in AWS's words, for a value of another type.
     """
@@ -180,6 +204,8 @@ def _timestamp(value: Any) -> float:
 
 
 def _blob(value: Any) -> bytes:
+    if isinstance(value, bytes):
+        return value
     if not isinstance(value, str):
         return bytes(_mismatch(value, "Blob"))
     try:
@@ -216,6 +242,8 @@ def _token(value: Any) -> str:
     """What AWS's parser calls a JSON scalar."""
     if isinstance(value, bool):
         return "TRUE_VALUE" if value else "FALSE_VALUE"
+    if isinstance(value, bytes):
+        return "EMBEDDED_OBJECT"
     return "STRING_VALUE" if isinstance(value, str) else "NUMBER_VALUE"
 
 

@@ -1,0 +1,115 @@
+"""An account's settings and limits."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from headrace.context import Context
+from headrace.errors import ServiceError
+from headrace.primitives.metadata import Conflict
+from headrace.services.kinesis import limits, records, rules, topology
+from headrace.services.kinesis.records import SettingsRecord
+
+
+async def describe_account_settings(ctx: Context, params: dict[str, Any]) -> dict[str, Any]:  # noqa: ARG001 - takes none
+    """The account's minimum throughput billing commitment in this region."""
+    return {"MinimumThroughputBillingCommitment": await commitment(ctx)}
+
+
+async def update_account_settings(ctx: Context, params: dict[str, Any]) -> dict[str, Any]:
+    """Enter into, or end, the minimum throughput billing commitment: `MinimumThroughputBillingCommitment` in and out.
+
+    AWS: it lasts for 24 hours at least. One that is ended before ends then, unless it is enabled again until then.
+    """
+    enable = params["MinimumThroughputBillingCommitment"]["Status"] == "ENABLED"
+    metadata = ctx.server.engine.metadata
+    key = records.settings_key(ctx.region, ctx.account)
+    now_ms = ctx.server.clock.now_ms()
+    for _ in range(limits.CONFLICT_RETRIES):
+        entry = await metadata.get(key)
+        old = records.decode_settings(entry.value) if entry else SettingsRecord()
+        new = _changed(old, now_ms, enable=enable)
+        try:
+            await metadata.put(key, records.encode(new), expected=entry.revision if entry else 0)
+        except Conflict:
+            continue
+        return {"MinimumThroughputBillingCommitment": _described(new, now_ms)}
+    raise ServiceError("ServiceUnavailable", "Too many changes to these settings at once; try again.", status=503)
+
+
+def _changed(old: SettingsRecord, now_ms: int, *, enable: bool) -> SettingsRecord:
+    runs = _runs(old, now_ms)
+    if enable:
+        return (
+            msgspec.structs.replace(old, ended_at_ms=0)
+            if runs
+            else SettingsRecord(committed=True, started_at_ms=now_ms)
+        )
+    if not runs or old.ended_at_ms:
+        return old
+    return msgspec.structs.replace(old, ended_at_ms=max(now_ms, old.started_at_ms + limits.COMMITMENT_MS))
+
+
+def _runs(record: SettingsRecord, now_ms: int) -> bool:
+    return record.committed and (not record.ended_at_ms or now_ms < record.ended_at_ms)
+
+
+def _described(record: SettingsRecord, now_ms: int) -> dict[str, Any]:
+    """AWS's MinimumThroughputBillingCommitmentOutput."""
+    if not record.committed:
+        return {"Status": "DISABLED"}
+    described: dict[str, Any] = {"Status": "DISABLED", "StartedAt": record.started_at_ms / 1000}
+    if not _runs(record, now_ms):
+        return described | {"EndedAt": record.ended_at_ms / 1000}
+    described["Status"] = "ENABLED_UNTIL_EARLIEST_ALLOWED_END" if record.ended_at_ms else "ENABLED"
+    described["EarliestAllowedEndAt"] = (record.started_at_ms + limits.COMMITMENT_MS) / 1000
+    return described
+
+
+async def commitment(ctx: Context) -> dict[str, Any]:
+    """The account's minimum throughput billing commitment; its `Status` is DISABLED when there is none."""
+    entry = await ctx.server.engine.metadata.get(records.settings_key(ctx.region, ctx.account))
+    record = records.decode_settings(entry.value) if entry else SettingsRecord()
+    return _described(record, ctx.server.clock.now_ms())
+
+
+async def describe_limits(ctx: Context, params: dict[str, Any]) -> dict[str, Any]:  # noqa: ARG001 - takes none
+    """How many shards and on-demand streams the account may have in this region, and has."""
+    shards, on_demand = await account_usage(ctx)
+    return {
+        "ShardLimit": limits.SHARDS_PER_ACCOUNT,
+        "OpenShardCount": shards,
+        "OnDemandStreamCount": on_demand,
+        "OnDemandStreamCountLimit": limits.ON_DEMAND_STREAMS,
+    }
+
+
+async def check_account(ctx: Context, *, shards: int = 0, on_demand_streams: int = 0) -> None:
+    """Raise LimitExceededException unless the account may have that many open shards and streams more."""
+    used_shards, used_streams = await account_usage(ctx)
+    if used_shards + shards > limits.SHARDS_PER_ACCOUNT:
+        raise rules.limit_exceeded(
+            f"This request would exceed the shard limit for the account {ctx.account} in {ctx.region}. "
+            f"Current shard count for the account: {used_shards}. Limit: {limits.SHARDS_PER_ACCOUNT}. "
+            f"Number of additional shards that would have resulted from this request: {shards}."
+        )
+    if on_demand_streams and used_streams + on_demand_streams > limits.ON_DEMAND_STREAMS:
+        raise rules.limit_exceeded(
+            f"The account {ctx.account} has {used_streams} streams in ON_DEMAND mode already; "
+            f"the limit is {limits.ON_DEMAND_STREAMS}."
+        )
+
+
+async def account_usage(ctx: Context) -> tuple[int, int]:
+    """How many open shards, and streams in on-demand mode, the account has in the region."""
+    shards = on_demand = 0
+    prefix, after = records.stream_key(ctx.region, ctx.account, ""), ""
+    while entries := await ctx.server.engine.metadata.list(prefix, after=after, max_entries=limits.LIST_PAGE):
+        after = entries[-1].key
+        for entry in entries:
+            record = records.decode_stream(entry.value)
+            shards += sum(map(topology.is_open, record.shards))
+            on_demand += record.on_demand
+    return shards, on_demand

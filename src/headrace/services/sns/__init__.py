@@ -1,0 +1,1 @@
+"""Amazon SNS: publish once, everyone who subscribed gets it."""

@@ -1,0 +1,240 @@
+"""From a publication to its subscribers.
+
+Everything a publication leads to is begun in one turn of the event loop (`together`): on the embedded engine the
+messages in all its queues, and the rows of all deliveries that wait for something else, are one commit.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Coroutine, Iterable, Sequence
+from http import HTTPStatus
+from typing import TYPE_CHECKING, Any
+
+import structlog
+
+from headrace.errors import ServiceError
+from headrace.services.sns import data_protection, dead_letters, deliveries, filters, queue_messages, status_log
+from headrace.services.sns.records import Delivery, Publication
+from headrace.services.sns.rules import FIFO_SUFFIX
+from headrace.services.sns.together import Call, Together
+from headrace.services.sns.transports import delivered, failed
+from headrace.services.sns.wrapping import Wrapper
+
+if TYPE_CHECKING:
+    from headrace.services.sns.data_protection import Protection
+    from headrace.services.sns.state import State, Subscription, Topic
+
+log = structlog.get_logger()
+
+Plan = dict["Subscription", list[Publication]]
+"""What each subscription is to get, in the order of publishing."""
+
+
+def plan(topic: Topic, publications: Iterable[Publication]) -> Plan:
+    """Which of the topic's subscriptions the publications are for, and what of them each is to get."""
+    found: Plan = {}
+    for publication in publications:
+        matching = topic.matching(filters.prepare(publication))
+        if topic.protection is not None and topic.protection.outbound:
+            _plan_protected(found, topic.protection, publication, matching)
+        else:
+            for subscription in matching:
+                found.setdefault(subscription, []).append(publication)
+    return found
+
+
+def _plan_protected(
+    found: Plan, protection: Protection, publication: Publication, matching: Iterable[Subscription]
+) -> None:
+    """Plan what the topic's data protection policy lets each subscriber have; once for each principal."""
+    let_out: dict[str, Publication | None] = {}
+    for subscription in matching:
+        principal = subscription.record.principal
+        if principal not in let_out:
+            let_out[principal] = data_protection.outbound(protection, publication, principal)
+        if (changed := let_out[principal]) is not None:
+            found.setdefault(subscription, []).append(changed)
+
+
+class _Send:
+    """What goes to one subscription: the call, and what it carries. `direct` goes to its queue, else to a worker."""
+
+    __slots__ = ("call", "direct", "publications", "subscription")
+
+    def __init__(
+        self, subscription: Subscription, publications: Sequence[Publication], call: Call[Any], *, direct: bool
+    ) -> None:
+        self.subscription = subscription
+        self.publications = publications
+        self.call = call
+        self.direct = direct
+
+    def failures(self) -> list[tuple[Publication, ServiceError]]:
+        """What a queue did not take, and why. When the store failed there is no answer of a queue's."""
+        error = self.call.error
+        if error is not None:
+            return [(each, error) for each in self.publications] if isinstance(error, ServiceError) else []
+        refused = self.call.result.get("Failed") if self.call.result else None
+        if not refused:
+            return []
+        return [
+            (self.publications[int(each["Id"])], ServiceError(each["Code"], each.get("Message", "")))
+            for each in refused
+        ]
+
+
+class Fanout:
+    """Brings publications to subscriptions, in one go."""
+
+    def __init__(self, state: State) -> None:
+        self._state = state
+        self._server = state.server
+
+    async def run(self, plan: Plan, *also: Coroutine[Any, Any, Any]) -> None:
+        """Carry out a plan, with what else (`also`) is to be part of it; all is stored when this returns.
+
+        Raises StorageError when the engine could not do its part: then the caller is to try again.
+        """
+        together = Together()
+        try:
+            await self._warm(plan)
+            wrappers = await self._wrap(plan)
+        except BaseException:
+            for each in also:
+                each.close()
+            raise
+        sends = []
+        for subscription, publications in plan.items():
+            sends.append(self._begin(together, subscription, publications, wrappers))
+        others = [together.begin(each) for each in also]
+        # What a queue refused at once goes elsewhere in the same turn.
+        at_once = {send for send in sends if send.call.done}
+        others += [call for send in at_once for call in self._redirect(together, send)]
+        await together.finish()
+        others += [call for send in sends if send not in at_once for call in self._redirect(together, send)]
+        await together.finish()
+        for call in (*(send.call for send in sends), *others):
+            if call.error is not None and not isinstance(call.error, ServiceError):
+                raise call.error
+
+    # --- before the turn ---
+
+    async def _warm(self, plan: Plan) -> None:
+        """Look up the ways that were not taken yet, so that the turn has to wait for nothing.
+
+        A queue that is not there shows when it is sent to.
+        """
+        for subscription in plan:
+            if subscription.warm:
+                continue
+            if subscription.queue is None:
+                await self._state.deliveries.open(deliveries.queue_of(subscription.arn))
+            else:
+                await self._look_at(subscription)
+            subscription.warm = True
+
+    async def _look_at(self, subscription: Subscription) -> None:
+        assert subscription.queue is not None
+        params = {
+            "QueueUrl": subscription.queue_url,
+            "AttributeNames": ["ApproximateNumberOfMessages"],
+        }
+        sender = queue_messages.principal(subscription.topic.account)
+        try:
+            await self._server.invoke(
+                "sqs", "GetQueueAttributes", params, principal=sender, region=subscription.queue[0]
+            )
+        except ServiceError:
+            return
+
+    async def _wrap(self, plan: Plan) -> dict[int, Wrapper]:
+        """An envelope for each publication that some queue is to get in one, by the object's identity.
+
+        Data protection may have made several of one publication, all of the same MessageId.
+        """
+        wrapped = {
+            id(publication): publication
+            for subscription, publications in plan.items()
+            if subscription.queue is not None and not subscription.raw
+            for publication in publications
+        }
+        if not wrapped:
+            return {}
+        return dict(zip(wrapped, await Wrapper.make_all(self._server, list(wrapped.values())), strict=True))
+
+    # --- in the turn ---
+
+    def _begin(
+        self,
+        together: Together,
+        subscription: Subscription,
+        publications: Sequence[Publication],
+        wrappers: dict[int, Wrapper],
+    ) -> _Send:
+        if subscription.queue is None or self._goes_behind(subscription):
+            # Failing to store is failing to publish: the call is looked at with the others.
+            stored = together.begin(self._store(subscription, publications))
+            return _Send(subscription, publications, stored, direct=False)
+        entries = [
+            queue_messages.entry(
+                each,
+                each.text_for("sqs") if subscription.raw else wrappers[id(each)].body(subscription.arn),
+                raw=subscription.raw,
+                fifo=subscription.queue[2].endswith(FIFO_SUFFIX),
+            )
+            for each in publications
+        ]
+        call = self._state.queue_calls.send(subscription, entries)
+        return _Send(subscription, publications, together.begin(call), direct=True)
+
+    def _goes_behind(self, subscription: Subscription) -> bool:
+        """Whether earlier messages wait for the queue, on a FIFO topic: later ones must not overtake them."""
+        return subscription.topic.fifo and self._state.deliveries.is_busy(deliveries.queue_of(subscription.arn))
+
+    async def _store(self, subscription: Subscription, publications: Sequence[Publication]) -> None:
+        """Have the publications wait for a worker."""
+        waiting = [_delivery(subscription, publication) for publication in publications]
+        await self._state.deliveries.send(deliveries.queue_of(subscription.arn), waiting, fifo=subscription.topic.fifo)
+
+    def _redirect(self, together: Together, send: _Send) -> list[Call[Any]]:
+        """Begin what is to become of messages that a queue did not take."""
+        subscription = send.subscription
+        calls: list[Call[Any]] = []
+        for publication, error in send.failures():
+            subscription.warm = False
+            if queue_messages.is_retried(error):
+                calls.append(together.begin(self._store(subscription, [publication])))
+            else:
+                calls.append(together.begin(self._give_up(subscription, publication, error)))
+        if not calls and send.direct:
+            self._log_delivered(send)
+        return calls
+
+    async def _give_up(self, subscription: Subscription, publication: Publication, error: ServiceError) -> None:
+        """AWS: what a queue refuses for good goes to the dead-letter queue at once, or is lost."""
+        delivery = _delivery(subscription, publication)
+        outcome = failed(error.message, status=error.status or HTTPStatus.BAD_REQUEST, response=error.code)
+        status_log.write(subscription, delivery, outcome, attempts=1, dwell_ms=0)
+        try:
+            await dead_letters.send(self._server, subscription, delivery)
+        except ServiceError:
+            await self._store(subscription, [publication])
+
+    def _log_delivered(self, send: _Send) -> None:
+        if "SQSSuccessFeedbackRoleArn" not in send.subscription.topic.record.attributes:
+            return
+        for publication in send.publications:
+            delivery = _delivery(send.subscription, publication)
+            status_log.write(send.subscription, delivery, delivered(200), attempts=1, dwell_ms=0)
+
+
+def _delivery(subscription: Subscription, publication: Publication) -> Delivery:
+    record = subscription.record
+    return Delivery(
+        kind="Notification",
+        publication=publication,
+        protocol=record.protocol,
+        endpoint=record.endpoint,
+        subscription_arn=record.arn,
+        raw=subscription.raw,
+    )

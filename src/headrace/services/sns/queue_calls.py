@@ -1,0 +1,73 @@
+"""Sends to SQS queues, through the server's own pipeline."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Coroutine, Sequence
+from typing import TYPE_CHECKING, Any
+
+from headrace.context import Server
+from headrace.errors import ServiceError
+from headrace.services.sns import limits, queue_messages
+from headrace.services.sns.together import Together
+
+if TYPE_CHECKING:
+    from headrace.services.sns.state import Subscription
+
+Answer = Coroutine[Any, Any, dict[str, Any]]
+
+
+class QueueCalls:
+    """SendMessage and SendMessageBatch on behalf of topics; each call that is made often is made ready once."""
+
+    def __init__(self, server: Server) -> None:
+        self._server = server
+        self._prepared: dict[tuple[str, str, str], Callable[[dict[str, Any]], Answer]] = {}
+
+    def send(self, subscription: Subscription, entries: Sequence[dict[str, Any]]) -> Answer:
+        """Send messages to a subscription's queue: one by itself, several (ten at most) as a batch with the ids 0, 1, …
+
+        Awaiting it raises the ServiceError that the queue answers with.
+        """
+        if len(entries) == 1:
+            entry = entries[0]
+            entry["QueueUrl"] = subscription.queue_url
+            return self._call("SendMessage", subscription)(entry)
+        return self._send_batch(subscription, entries)
+
+    async def _send_batch(self, subscription: Subscription, entries: Sequence[dict[str, Any]]) -> dict[str, Any]:
+        for at, each in enumerate(entries):
+            each["Id"] = str(at)
+        params = {"QueueUrl": subscription.queue_url, "Entries": entries}
+        try:
+            return await self._call("SendMessageBatch", subscription)(params)
+        except ServiceError as error:
+            if error.code == "QueueDoesNotExist" or queue_messages.is_retried(error):
+                raise
+        # AWS: a FIFO queue takes all of a batch or nothing, and no queue a batch that is too long. By themselves:
+        return await self._send_each(subscription, entries)
+
+    async def _send_each(self, subscription: Subscription, entries: Sequence[dict[str, Any]]) -> dict[str, Any]:
+        """Send messages one by one, in the same turn, and tell what failed as a batch would."""
+        together = Together()
+        calls = [together.begin(self.send(subscription, [each])) for each in entries]
+        await together.finish()
+        failed = []
+        for at, call in enumerate(calls):
+            if isinstance(call.error, ServiceError):
+                failed.append({"Id": str(at), "Code": call.error.code, "Message": call.error.message})
+            elif call.error is not None:
+                raise call.error
+        return {"Failed": failed}
+
+    def _call(self, operation: str, subscription: Subscription) -> Callable[[dict[str, Any]], Answer]:
+        """The operation, ready to be called as SNS for the topic's account, where the queue is."""
+        assert subscription.queue is not None
+        region, account = subscription.queue[0], subscription.topic.account
+        prepared = self._prepared.get((operation, region, account))
+        if prepared is None:
+            if len(self._prepared) >= limits.CALLS_PREPARED:
+                self._prepared.clear()
+            sender = queue_messages.principal(account)
+            prepared = self._server.prepare("sqs", operation, principal=sender, region=region)
+            self._prepared[operation, region, account] = prepared
+        return prepared
