@@ -122,3 +122,22 @@ def test_a_pace_is_kept(headrace, sns, topic, subscriber, subscribe):
     assert len(subscriber.posted) <= 3  # the clock runs with the machine's time, too
     headrace.advance(5)
     subscriber.expect(5)
+
+
+def test_a_clock_that_is_moved_leaves_an_answer_on_its_way_the_time_it_takes(
+    headrace, sns, topic, subscriber, subscribe, behaviour
+):
+    subscribe(subscriber)
+    came = len(subscriber.posted)
+
+    def answer_soon(handler):
+        subscriber.released.wait(0.1)
+        behaviour.answer(200)(handler)
+
+    subscriber.behaviours.append(answer_soon)
+    sns.publish(TopicArn=topic, Message="once")
+    subscriber.expect(came + 1)
+    headrace.advance(3600)
+    sns.publish(TopicArn=topic, Message="afterwards")
+    posted = subscriber.expect(came + 2)
+    assert [each.json["Message"] for each in posted[came:]] == ["once", "afterwards"]

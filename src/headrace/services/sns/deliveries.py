@@ -10,11 +10,12 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
+from weakref import WeakSet
 
 import structlog
 
-from headrace.clock import sleep
+from headrace.clock import VirtualClock, sleep
 from headrace.context import Server
 from headrace.errors import StorageError
 from headrace.primitives.metadata import Conflict
@@ -59,14 +60,20 @@ class Deliveries:
         self._opened: set[str] = set()
         self._workers: dict[str, OutgoingWorker] = {}
         self._looking: asyncio.Task[None] | None = None
+        self._hanging: WeakSet[asyncio.Task[Any]] = WeakSet()
+        """Attempts that did not end while a virtual clock stood still for them."""
 
     async def start(self) -> None:
         """Go on with what a stopped process left, first with what is to stay in order, lest it be overtaken."""
+        if isinstance(self._server.clock, VirtualClock):
+            self._server.clock.outside.append(self._rest)
         await self._take_up(ordered=True)
         self._looking = asyncio.create_task(self._look())
 
     async def close(self) -> None:
         """Stop; messages under way are delivered again after the next start."""
+        if isinstance(self._server.clock, VirtualClock) and self._rest in self._server.clock.outside:
+            self._server.clock.outside.remove(self._rest)
         if self._looking is not None:
             self._looking.cancel()
             with contextlib.suppress(asyncio.CancelledError):
@@ -134,6 +141,21 @@ class Deliveries:
     async def forget(self, subscription_arn: str) -> None:
         """Let go of what waits for a subscription that has ended."""
         await self._drop(queue_of(subscription_arn))
+
+    async def _rest(self) -> None:
+        """Have a virtual clock stand still for attempts that are about to end, lest their time run out meanwhile.
+
+        One that does not end is meant to hang, and is waited for once.
+        """
+        loop = asyncio.get_running_loop()
+        until_s = loop.time() + limits.REST_S
+        while loop.time() < until_s:
+            under_way = [task for worker in self._workers.values() for task in worker.attempts()]
+            fresh = [task for task in under_way if task not in self._hanging]
+            if not fresh:
+                return
+            _, hanging = await asyncio.wait(fresh, timeout=limits.ATTEMPT_REST_S)
+            self._hanging.update(hanging)
 
     # --- workers ---
 

@@ -76,6 +76,12 @@ ATTEMPTS_AT_FIRST: Final = 8
 ATTEMPT_MS: Final = 30_000
 """How long a message is hidden while it is being delivered: as long as a transport takes for an attempt at most."""
 
+ATTEMPT_REST_S: Final = 0.25
+"""How long a virtual clock stands still for an attempt to end, by the machine's time."""
+
+REST_S: Final = 2.0
+"""How long it does for all attempts together, each time it is moved."""
+
 BRING_MS: Final = 10_000
 """How long a stored publication is hidden while it is brought to the subscribers."""
 

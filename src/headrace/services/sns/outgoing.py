@@ -57,6 +57,10 @@ class OutgoingWorker:
         """Something was sent: do not end yet."""
         self._nudged = True
 
+    def attempts(self) -> list[asyncio.Task[None]]:
+        """The attempts under way."""
+        return list(self._attempts.values())
+
     async def close(self) -> None:
         """Stop, and give up attempts under way: their messages are seen again."""
         tasks = [task for task in (self._task, *self._attempts.values()) if task is not None]
