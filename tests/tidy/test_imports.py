@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 
 BOTTOM = {"clock", "context", "errors", "limits"}
-DRIVERS = {"sqlite": {"apsw"}, "nats": {"nats"}}
+DRIVERS: dict[str, set[str]] = {"sqlite": {"apsw"}, "nats": set()}
 COMMON = {"msgspec", "orjson", "structlog"}
 BESIDE = {"sqlite": set(), "nats": {"cryptography"}}
 """What an engine may import besides its driver, and others may as well."""

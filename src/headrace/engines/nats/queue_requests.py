@@ -6,6 +6,7 @@ so that nothing comes between; then it waits until that is durable.
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from typing import TYPE_CHECKING, Any, ClassVar, Final, Self
 
 import msgspec
@@ -39,9 +40,9 @@ class Request(msgspec.Struct, array_like=True, tag=True):
         """The request as it is run by the process that it came to."""
         return self
 
+    @abstractmethod
     async def run(self, kept: KeptQueue, host: QueueHost, /) -> Any:
         """Do it. Raises Overtaken, StorageError, and what the primitive says."""
-        raise NotImplementedError
 
 
 class SendRequest(Request):
