@@ -41,7 +41,7 @@ def bodies(records):
 
 
 def in_time(headrace, call):
-    """What a call answers that waits for the clock, which is moved on by two seconds at most; else it waits for real."""
+    """What a call answers that waits for the clock, which is moved on by two seconds at most."""
     with ThreadPoolExecutor(1) as pool:
         future = pool.submit(call)
         for _ in range(2):
