@@ -110,6 +110,26 @@ def tls(tmp_path):
     return {name: str(path) for name, path in paths.items()}
 
 
+@pytest.fixture
+def run_aws(python_runtime, headrace, tmp_path):
+    """A function that runs the AWS CLI, its home in `tmp_path`, with the words after `aws`; the finished process."""
+    command = [python_runtime("awscli") / "aws", "--endpoint-url", headrace.endpoint_url]
+    environment = {
+        "PATH": os.environ["PATH"],
+        "HOME": str(tmp_path),
+        "AWS_DEFAULT_REGION": "us-east-1",
+        "AWS_ACCESS_KEY_ID": "headrace",
+        "AWS_SECRET_ACCESS_KEY": "headrace",
+        "AWS_DEFAULT_OUTPUT": "json",
+        "AWS_MAX_ATTEMPTS": "1",
+    }
+
+    def execute(*words):
+        return subprocess.run([*command, *words], env=environment, capture_output=True, text=True, check=False)
+
+    return execute
+
+
 class QueryDriver:
     """The process of the older botocore, and how to ask it."""
 
