@@ -77,7 +77,7 @@ async def get_records(ctx: Context, params: dict[str, Any]) -> dict[str, Any]:
 async def _find(ctx: Context, params: dict[str, Any], iterator: Iterator) -> tuple[Stream, Shard]:
     """Where an iterator belongs. AWS: a StreamARN or StreamId that is given must be that of its stream."""
     state: State = ctx.state
-    stream = await state.get(ctx.region, iterator.account, iterator.stream_name)
+    stream = await state.get(iterator.region, iterator.account, iterator.stream_name)
     if stream is None or stream.record.stream_id != iterator.stream_id:
         raise rules.no_such_stream(iterator.stream_name, iterator.account)
     if ("StreamARN" in params or "StreamId" in params) and await state.find(ctx, params) is not stream:
@@ -89,7 +89,8 @@ async def _find(ctx: Context, params: dict[str, Any], iterator: Iterator) -> tup
 
 
 def _iterator(stream: Stream, shard: Shard, after: int, now_ms: int) -> str:
-    return write_iterator(Iterator(stream.account, stream.name, stream.record.stream_id, shard.number, after, now_ms))
+    place = (stream.region, stream.account, stream.name, stream.record.stream_id)
+    return write_iterator(Iterator(*place, shard.number, after, now_ms))
 
 
 def render(shard: Shard, found: list[Record]) -> list[dict[str, Any]]:

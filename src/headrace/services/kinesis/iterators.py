@@ -11,9 +11,10 @@ from headrace.errors import ServiceError
 from headrace.services.kinesis import limits, rules
 
 
-class Iterator(msgspec.Struct, frozen=True, array_like=True, tag=1):
+class Iterator(msgspec.Struct, frozen=True, array_like=True, tag=2):
     """A place in a shard: after the log sequence `after`. `issued_ms` is when the iterator was given out."""
 
+    region: str
     account: str
     stream_name: str
     stream_id: str

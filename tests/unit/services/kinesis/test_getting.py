@@ -198,7 +198,7 @@ async def test_an_iterator_lives_for_five_minutes(kinesis):
 
 
 def test_an_iterator_comes_back_and_is_short_enough():
-    iterator = Iterator("0" * 12, "s" * 128, "i" * 24, 2**32, 2**62, START_MS)
+    iterator = Iterator("r" * 25, "0" * 12, "s" * 128, "i" * 24, 2**32, 2**62, START_MS)
     text = write_iterator(iterator)
     assert text.startswith("AAAAAAAAAA")
     assert len(text) <= 512

@@ -138,6 +138,9 @@ async def test_another_account_s_stream_is_found_by_its_arn(kinesis):
     other = kinesis.caller(account="123456789012", region="eu-west-1")
     await other("put_record", StreamARN=kinesis.arn(), Data=b"from afar", PartitionKey="k")
     assert await kinesis.data() == [b"from afar"]
+    kind = {"ShardId": "shardId-000000000000", "ShardIteratorType": "TRIM_HORIZON"}
+    iterator = (await other("get_shard_iterator", StreamARN=kinesis.arn(), **kind))["ShardIterator"]
+    assert [record["Data"] for record in (await other.get(iterator))["Records"]] == [b"from afar"]
 
 
 # Pages
