@@ -22,6 +22,10 @@ WAIT_S: Final = 0.05
 """Between two looks at whether the streams are ready."""
 
 
+AT_ONCE: Final = 5
+"""Streams that are CREATING at a time. AWS: more are refused."""
+
+
 class StreamSpec(msgspec.Struct, frozen=True):
     """A stream to be there. `shards` 0 is on-demand mode; `retention_h` 0 leaves the retention as it is."""
 
@@ -61,12 +65,14 @@ async def create_streams(streams: list[StreamSpec], call: Call) -> None:
 
     Returns once all are ready to take records. Raises ResourcesError.
     """
-    for stream in streams:
-        await _create(stream, call)
-    for stream in streams:
-        await _retain(stream, call)
-        if stream.tags:
-            await call(stream.place, "kinesis", "AddTagsToStream", {"StreamName": stream.name, "Tags": stream.tags})
+    for first in range(0, len(streams), AT_ONCE):
+        some = streams[first : first + AT_ONCE]
+        for stream in some:
+            await _create(stream, call)
+        for stream in some:
+            await _retain(stream, call)
+            if stream.tags:
+                await call(stream.place, "kinesis", "AddTagsToStream", {"StreamName": stream.name, "Tags": stream.tags})
     for stream in streams:
         await _ready(stream, call)
 

@@ -8,6 +8,8 @@ import json
 import pytest
 from botocore.exceptions import ClientError
 
+from headrace.testing import serve
+
 
 @pytest.fixture
 def kinesis(headrace):
@@ -164,6 +166,17 @@ def test_account_settings_and_limits(headrace, kinesis, make_stream):
     found = kinesis.describe_account_settings()["MinimumThroughputBillingCommitment"]
     assert found == commitment["MinimumThroughputBillingCommitment"]
     assert found["EarliestAllowedEndAt"] - found["StartedAt"] == dt.timedelta(days=1)
+
+
+def test_streams_from_the_start(tmp_path):
+    """More than may be CREATING at a time."""
+    names = [f"s{number}" for number in range(7)]
+    file = tmp_path / "streams.yaml"
+    file.write_text("streams:\n" + "".join(f"  {name}: {{shards: 1}}\n" for name in names))
+    with serve(resources=str(file)) as endpoint:
+        kinesis = endpoint.client("kinesis")
+        summaries = kinesis.list_streams()["StreamSummaries"]
+        assert [(each["StreamName"], each["StreamStatus"]) for each in summaries] == [(n, "ACTIVE") for n in names]
 
 
 # Shards

@@ -61,6 +61,15 @@ async def test_streams_are_made_then_set(read):
     assert recorder.looks == 8, "each stream was waited for, before it was set and at the end"
 
 
+async def test_five_streams_are_made_at_a_time(read):
+    recorder = Recorder()
+    text = "".join(f"  s{number}: {{tags: {{a: b}}}}\n" for number in range(12))
+    await create_resources(read(f"streams:\n{text}"), recorder)
+    operations = [operation for operation, _ in recorder.calls]
+    creations, settings = ["CreateStream"], ["AddTagsToStream"]
+    assert operations == [*creations * 5, *settings * 5, *creations * 5, *settings * 5, *creations * 2, *settings * 2]
+
+
 async def test_a_stream_that_is_there_keeps_its_shards(read):
     recorder = Recorder(retention_h=72, there=("clicks", "views"))
     await create_resources(read(WHOLE), recorder)

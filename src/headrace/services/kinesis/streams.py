@@ -8,6 +8,7 @@ from typing import Any, Final
 import msgspec
 
 from headrace.context import Context
+from headrace.errors import ServiceError
 from headrace.primitives.metadata import Conflict, Entry, Write
 from headrace.services.kinesis import limits, records, rules, tagging, topology
 from headrace.services.kinesis.accounts import check_account, commitment
@@ -31,6 +32,8 @@ async def create_stream(ctx: Context, params: dict[str, Any]) -> dict[str, Any]:
         await check_warm(ctx, warm_mib, on_demand=on_demand)
     tags: dict[str, str] = params.get("Tags") or {}
     tagging.check_tags(tags)
+    if await ctx.state.get(ctx.region, ctx.account, name) is not None:
+        raise _name_in_use(name, ctx.account)
     count: int = max(limits.ON_DEMAND_SHARDS, warm_mib) if on_demand else params["ShardCount"]
     await check_account(ctx, shards=count, on_demand_streams=int(on_demand), streams=1)
     now_ms = ctx.server.clock.now_ms()
@@ -82,9 +85,7 @@ def new_stream_id() -> str:
 
 async def _store_new(ctx: Context, record: StreamRecord, tags: dict[str, str]) -> None:
     """Store a stream that is not there yet. Raises ResourceInUseException when it is."""
-    state: State = ctx.state
     region, account, name = ctx.region, ctx.account, record.name
-    await state.get(region, account, name)  # one whose deletion is due is gone after this
     writes = [
         Write(records.stream_key(region, account, name), records.encode(record), 0),
         Write(records.stream_id_key(region, account, record.stream_id), name.encode()),
@@ -95,7 +96,11 @@ async def _store_new(ctx: Context, record: StreamRecord, tags: dict[str, str]) -
     try:
         await ctx.server.engine.metadata.apply(writes)
     except Conflict:
-        raise rules.in_use(f"Stream {name} under account {account} already exists.") from None
+        raise _name_in_use(name, account) from None
+
+
+def _name_in_use(name: str, account: str) -> ServiceError:
+    return rules.in_use(f"Stream {name} under account {account} already exists.")
 
 
 async def delete_stream(ctx: Context, params: dict[str, Any]) -> dict[str, Any]:
