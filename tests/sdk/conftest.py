@@ -110,12 +110,38 @@ def tls(tmp_path):
     return {name: str(path) for name, path in paths.items()}
 
 
+class Driver:
+    """A process of another environment that answers a line of JSON with another."""
+
+    def __init__(self, *command, **options):
+        self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, **options)
+
+    def ask(self, asked, **reading):
+        self._process.stdin.write(json.dumps(asked, default=_stand_in) + "\n")
+        self._process.stdin.flush()
+        return json.loads(self._process.stdout.readline(), **reading)
+
+    def close(self):
+        self._process.stdin.close()
+        self._process.wait()
+        self._process.stdout.close()
+
+
+@pytest.fixture(scope="session")
+def aws_commands(python_runtime):
+    driver = Driver(
+        python_runtime("awscli") / "python",
+        HERE / "runtimes" / "aws_commands.py",
+        env={"PATH": os.environ["PATH"]},
+    )
+    yield driver
+    driver.close()
+
+
 @pytest.fixture
-def run_aws(python_runtime, headrace, tmp_path):
+def run_aws(aws_commands, headrace, tmp_path):
     """A function that runs the AWS CLI, its home in `tmp_path`, with the words after `aws`; the finished process."""
-    command = [python_runtime("awscli") / "aws", "--endpoint-url", headrace.endpoint_url]
     environment = {
-        "PATH": os.environ["PATH"],
         "HOME": str(tmp_path),
         "AWS_DEFAULT_REGION": "us-east-1",
         "AWS_ACCESS_KEY_ID": "headrace",
@@ -125,31 +151,22 @@ def run_aws(python_runtime, headrace, tmp_path):
     }
 
     def execute(*words):
-        return subprocess.run([*command, *words], env=environment, capture_output=True, text=True, check=False)
+        words = ["--endpoint-url", headrace.endpoint_url, *words]
+        done = aws_commands.ask({"words": words, "environment": environment})
+        return subprocess.CompletedProcess(words, done["code"], done["out"], done["err"])
 
     return execute
 
 
-class QueryDriver:
-    """The process of the older botocore, and how to ask it."""
-
-    def __init__(self, python):
-        command = [python, HERE / "runtimes" / "query_client.py"]
-        self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+class QueryDriver(Driver):
+    """The process of the older botocore."""
 
     def call(self, connection, method, params):
         asked = {"connection": connection, "method": method, "params": params}
-        self._process.stdin.write(json.dumps(asked, default=_stand_in) + "\n")
-        self._process.stdin.flush()
-        answer = json.loads(self._process.stdout.readline(), object_hook=_revive)
+        answer = self.ask(asked, object_hook=_revive)
         if "error" in answer:
             raise ClientError(answer["error"], answer["operation"])
         return answer["result"]
-
-    def close(self):
-        self._process.stdin.close()
-        self._process.wait()
-        self._process.stdout.close()
 
 
 def _stand_in(value):
@@ -173,7 +190,7 @@ class QueryClient:
 
 @pytest.fixture(scope="session")
 def query_driver(python_runtime):
-    driver = QueryDriver(python_runtime("query") / "python")
+    driver = QueryDriver(python_runtime("query") / "python", HERE / "runtimes" / "query_client.py")
     yield driver
     driver.close()
 
