@@ -26,7 +26,7 @@ from headrace.services.sns.transports.outbox import BadFilter, Outbox
 from headrace.services.sns.transports.sms_routes import gateway_key
 from headrace.services.sqs import operations as sqs_operations
 from headrace.services.sqs.state import State as SqsState
-from headrace.settings import Settings, SettingsError
+from headrace.settings import EMBEDDED, Settings, SettingsError
 from headrace.wire.catalog import Catalog
 from headrace.wire.control import Control
 from headrace.wire.dispatch import Dispatcher
@@ -56,7 +56,7 @@ class App:
         self.settings = settings
         self.resources = _read_resources(settings)
         self.clock: Clock = VirtualClock(flowing=True) if settings.clock == "virtual" else SystemClock()
-        self.engine: Engine = SqliteEngine(settings.data, self.clock)
+        self.engine: Engine = _build_engine(settings, self.clock)
         self.server = Server(
             clock=self.clock,
             engine=self.engine,
@@ -173,6 +173,25 @@ def _channels(settings: Settings) -> Channels:
     return channels
 
 
+def _build_engine(settings: Settings, clock: Clock) -> Engine:
+    """The engine of the settings; the cluster engine is loaded when it is used. Raises SettingsError."""
+    if settings.engine == "sqlite":
+        return SqliteEngine(settings.data, clock)
+    from headrace.engines.nats.embedded import EmbeddedServer
+    from headrace.engines.nats.engine import NatsEngine
+    from headrace.engines.nats.options import Options, OptionsWrong
+
+    fields = [name for name in Options.__struct_fields__ if name not in ("urls", "replicas")]
+    chosen = {name: getattr(settings, f"nats_{name}") for name in fields}
+    try:
+        server = EmbeddedServer(settings.data) if settings.nats == EMBEDDED else None
+        options = Options(urls=server.url if server else settings.nats or "", replicas=settings.replicas, **chosen)
+        options.check()
+    except OptionsWrong as error:
+        raise SettingsError(str(error)) from error
+    return NatsEngine(options, clock, server)
+
+
 def _read_resources(settings: Settings) -> Callable[[Invoke], Awaitable[None]]:
     """What makes the resources of the settings' file; without a file YAML is not even loaded."""
     if settings.resources is None:
@@ -193,7 +212,13 @@ async def run(app: App, stop: asyncio.Event, ready: Callable[[App], None]) -> No
     and OSError for an address that cannot be listened on.
     """
     settings = app.settings
-    listener = Listener(host=settings.host, port=settings.port, tls_cert=settings.tls_cert, tls_key=settings.tls_key)
+    listener = Listener(
+        host=settings.host,
+        port=settings.port,
+        tls_cert=settings.tls_cert,
+        tls_key=settings.tls_key,
+        shared=settings.share_port,
+    )
 
     def accepting(base_url: str) -> None:
         app.server.base_url = base_url

@@ -71,10 +71,24 @@ def _option(name: str, text: str, kind: Any = str) -> Callable[[Any], Any]:
 @_option("--port", "Port to listen on; 0 takes a free one.", int)
 @_option("--data", f"Directory of the data, or {MEMORY} to keep nothing.")
 @_option("--engine", "What stores the data.", EngineName)
+@_option("--nats", "NATS servers (nats://a,b,c), or embedded to have one started under the data directory.")
+@_option("--replicas", "Copies that NATS keeps of everything: 1, 3 or 5.", int)
+@_option("--workers", "Processes to serve with; more than one needs NATS.", int)
+@_option("--nats-prefix", "Begins the names of all streams: deployments with different ones share a cluster.")
+@_option("--nats-domain", "JetStream domain.")
+@_option("--nats-user", "User on the NATS servers.")
+@_option("--nats-password", "The user's password; better given in the environment.")
+@_option("--nats-token", "Token instead of a user; better given in the environment.")
+@_option("--nats-nkey", "File with an nkey seed.")
+@_option("--nats-creds", "Credentials file (JWT and nkey seed); it decides the NATS account.")
+@_option("--nats-tls-ca", "CA certificates (PEM) that the NATS servers' are checked with.")
+@_option("--nats-tls-cert", "Client certificate (PEM) for the NATS servers.")
+@_option("--nats-tls-key", "The client certificate's key (PEM).")
 @_option("--clock", "virtual: time that tests may move on.", ClockName)
 @_option("--quotas", "none: lift throughput limits, never sizes.", QuotasName)
 @_option("--tls-cert", "Certificate (PEM): serve HTTPS.")
 @_option("--tls-key", "The certificate's key (PEM).")
+@_option("--share-port/--no-share-port", "Listen beside other processes that do so on the same port.", bool)
 @_option("--test-endpoints/--no-test-endpoints", "Serve reset and clock; on loopback only unless given.", bool)
 @_option("--resources", "YAML file of queues and topics to have from the start.")
 @_option("--public-url", "Where people reach this server, for the links they are sent.")
@@ -128,6 +142,9 @@ def _serve(settings: Settings) -> None:
     from headrace.logging_setup import set_up_logging
 
     set_up_logging(settings.log_level, settings.log_format)
+    if settings.workers > 1:
+        _supervise(settings)
+        return
     try:
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
             runner.run(_until_stopped(App(settings)))
@@ -135,6 +152,16 @@ def _serve(settings: Settings) -> None:
         _fail(str(error))
     except OSError as error:
         _fail(str(error) if error.filename else error.strerror or str(error))
+
+
+def _supervise(settings: Settings) -> None:
+    from headrace.errors import StorageError
+    from headrace.supervise import Supervisor, WorkerFailed
+
+    try:
+        raise SystemExit(asyncio.run(Supervisor(settings).run()))
+    except (StorageError, WorkerFailed, OSError) as error:
+        _fail(str(error))
 
 
 async def _until_stopped(app: App) -> None:
@@ -148,9 +175,15 @@ async def _until_stopped(app: App) -> None:
             os._exit(130)
         stop.set()
 
+    def left() -> None:
+        loop.remove_reader(sys.stdin.fileno())
+        ask()
+
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, ask)
+    if os.environ.get("HEADRACE_SUPERVISED"):
+        loop.add_reader(sys.stdin.fileno(), left)
     await run(app, stop, _announce)
 
 

@@ -91,6 +91,19 @@ class Server(msgspec.Struct):
     """What is kept for the process by name, where a service's state is not at hand; a reset empties it."""
 
 
+class Event(dict[str, Any]):
+    """An event of an operation that streams: its one member names its kind.
+
+    `messages` keeps what the wire has made of it, by media type: an event that goes to many is encoded once.
+    """
+
+    __slots__ = ("messages",)
+
+    def __init__(self, event: dict[str, Any]) -> None:
+        super().__init__(event)
+        self.messages: dict[str, bytes] = {}
+
+
 class Context:
     """One request's surroundings. `state` is the called service's own `State`, built once per process."""
 

@@ -13,9 +13,12 @@ MEMORY: Final = ":memory:"
 
 DEFAULT_DATA: Final = "./headrace-data"
 DEFAULT_PORT: Final = 4566
+EMBEDDED: Final = "embedded"
+"""The NATS servers that are none: one is started under the data directory."""
+MAX_WORKERS: Final = 256
 MAX_PORT: Final = 65_535
 
-EngineName = Literal["sqlite"]
+EngineName = Literal["sqlite", "nats"]
 ClockName = Literal["system", "virtual"]
 QuotasName = Literal["aws", "none"]
 LogLevel = Literal["debug", "info", "warning", "error"]
@@ -33,10 +36,24 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     port: int = DEFAULT_PORT
     data: str = DEFAULT_DATA
     engine: EngineName = "sqlite"
+    nats: str | None = None
+    replicas: int = 1
+    workers: int = 1
+    nats_prefix: str = "headrace"
+    nats_domain: str | None = None
+    nats_user: str | None = None
+    nats_password: str | None = None
+    nats_token: str | None = None
+    nats_nkey: str | None = None
+    nats_creds: str | None = None
+    nats_tls_ca: str | None = None
+    nats_tls_cert: str | None = None
+    nats_tls_key: str | None = None
     clock: ClockName = "system"
     quotas: QuotasName = "aws"
     tls_cert: str | None = None
     tls_key: str | None = None
+    share_port: bool = False
     test_endpoints: bool | None = None
     resources: str | None = None
     public_url: str | None = None
@@ -69,7 +86,22 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         for path in files:
             if path is not None and not Path(path).is_file():
                 raise SettingsError(f"there is no file {path}")
+        self._check_engine()
         self._check_channels()
+
+    def _check_engine(self) -> None:
+        if self.engine == "nats" and not self.nats:
+            raise SettingsError(f"the engine nats needs --nats with the URLs of its servers, or --nats {EMBEDDED}")
+        if self.engine != "nats" and self.nats:
+            raise SettingsError("--nats is for --engine nats")
+        if not 1 <= self.workers <= MAX_WORKERS:
+            raise SettingsError(f"workers must be between 1 and {MAX_WORKERS}, not {self.workers}")
+        if self.workers > 1 and self.engine != "nats":
+            raise SettingsError(f"several workers need --engine nats: {self.engine} has its data in one process")
+        if self.workers > 1 and self.clock == "virtual":
+            raise SettingsError("a virtual clock is one process's own: use it with one worker")
+        if self.nats == EMBEDDED and self.replicas > 1:
+            raise SettingsError("an embedded NATS server is one: it keeps one replica")
 
     def _check_channels(self) -> None:
         """What the services that send messages out check is not checked here."""

@@ -1,19 +1,24 @@
 """Every contract test runs on every engine: an engine under test stands on a frozen clock that the test moves.
 
-A further engine is one more entry in `BUILDERS` (and in `DURABLE` when its data outlives it). An engine on a
-network can build its own cluster in its builder; all it needs of the tests is that `clock.advance` moves its time.
+A further engine is one more entry in `BUILDERS` (and in `DURABLE` when its data outlives it). The cluster engine runs
+on a real nats-server, one for each worker of the test run, where every test has a prefix of its own; with
+HEADRACE_TEST_CLUSTER set in the environment all of its tests run on a cluster of three servers as well.
 """
 
 from __future__ import annotations
 
+import asyncio
+import hashlib
 import itertools
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+import os
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator
 from pathlib import Path
 from unittest import mock
 
 import pytest
 
 from headrace.clock import VirtualClock
+from headrace.engines.nats.embedded import NatsServer, start_cluster
 from headrace.engines.sqlite import database, group_order
 from headrace.engines.sqlite.engine import SqliteEngine
 from headrace.primitives.engine import Engine
@@ -30,19 +35,57 @@ class SlowDisk(SqliteEngine):
             await super().start()
 
 
+def on_nats(urls: str, replicas: int, path: Path, clock: VirtualClock) -> Engine:
+    """An engine whose data is told from that of others on the same servers by its path."""
+    from headrace.engines.nats.engine import NatsEngine
+    from headrace.engines.nats.options import Options
+
+    prefix = "t" + hashlib.sha256(str(path).encode()).hexdigest()[:12]
+    return NatsEngine(Options(urls=urls, prefix=prefix, replicas=replicas), clock)
+
+
 BUILDERS: dict[str, Callable[[Path, VirtualClock], Engine]] = {
     "sqlite": lambda path, clock: SqliteEngine(str(path / "data"), clock),
     "sqlite-slow-disk": lambda path, clock: SlowDisk(str(path / "data"), clock),
     "sqlite-memory": lambda _path, clock: SqliteEngine(":memory:", clock),
 }
-DURABLE = ["sqlite", "sqlite-slow-disk"]
+DURABLE = ["sqlite", "sqlite-slow-disk", "nats", "nats-cluster"]
+NATS = {"nats": 1, "nats-cluster": 3}
+"""The engines on NATS servers, and how many."""
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """All engines for most tests; only those that keep their data for tests that reopen."""
     if "engine_name" in metafunc.fixturenames:
-        names = DURABLE if "reopen" in metafunc.fixturenames else list(BUILDERS)
+        names = [*BUILDERS, "nats", *(["nats-cluster"] if os.environ.get("HEADRACE_TEST_CLUSTER") else [])]
+        if "reopen" in metafunc.fixturenames:
+            names = [name for name in names if name in DURABLE]
         metafunc.parametrize("engine_name", names)
+
+
+@pytest.fixture(scope="session")
+def nats_servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[int], str]]:
+    """The URLs of one nats-server or of a cluster of three; started when first asked for, stopped at the end."""
+    running: dict[int, list[NatsServer]] = {}
+
+    def urls(count: int) -> str:
+        if count not in running:
+            running[count] = asyncio.run(start_cluster(tmp_path_factory.mktemp("nats"), count))
+        return ",".join(server.url for server in running[count])
+
+    yield urls
+    for server in itertools.chain.from_iterable(running.values()):
+        server.kill()
+
+
+@pytest.fixture
+def builder(engine_name: str, request: pytest.FixtureRequest) -> Callable[[Path, VirtualClock], Engine]:
+    """What builds the engine under test, given where its data is and its clock."""
+    if engine_name not in NATS:
+        return BUILDERS[engine_name]
+    count = NATS[engine_name]
+    urls = request.getfixturevalue("nats_servers")(count)
+    return lambda path, clock: on_nats(urls, count, path, clock)
 
 
 class Stage:
@@ -147,13 +190,23 @@ def few_fresh(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -
 
 
 @pytest.fixture
-async def stage(engine_name: str, tmp_path: Path, clock: VirtualClock) -> AsyncIterator[Stage]:
+async def stage(
+    builder: Callable[[Path, VirtualClock], Engine], tmp_path: Path, clock: VirtualClock
+) -> AsyncIterator[Stage]:
     """The engine under test, started."""
-    stage = Stage(lambda: BUILDERS[engine_name](tmp_path, clock))
+    stage = Stage(lambda: builder(tmp_path, clock))
     await stage.engine.start()
     yield stage
     await stage.engine.drain()
+    await wipe(stage.engine)
     await stage.engine.close()
+
+
+async def wipe(engine: Engine) -> None:
+    """Leave nothing on servers that are used by many tests."""
+    if engine.name == "nats":
+        for name in await engine.jetstream.stream_names():
+            await engine.jetstream.delete_stream(name)
 
 
 @pytest.fixture
@@ -163,13 +216,15 @@ def engine(stage: Stage) -> Engine:
 
 
 @pytest.fixture
-def build(engine_name: str, tmp_path: Path) -> Callable[[VirtualClock], Stage]:
+def build(
+    engine_name: str, builder: Callable[[Path, VirtualClock], Engine], tmp_path: Path
+) -> Callable[[VirtualClock], Stage]:
     """Build engines, not started, each on data of its own: for tests that need many."""
     numbers = itertools.count()
 
     def build(clock: VirtualClock) -> Stage:
         path = tmp_path / str(next(numbers))
-        return Stage(lambda: BUILDERS[engine_name](path, clock), durable=engine_name in DURABLE)
+        return Stage(lambda: builder(path, clock), durable=engine_name in DURABLE)
 
     return build
 

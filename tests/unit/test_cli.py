@@ -27,7 +27,9 @@ def test_help_names_every_option_with_its_variable():
     text = run("serve", "--help", COLUMNS="200").stdout
     for option in (
         "host", "port", "data", "engine", "clock", "quotas", "tls-cert", "tls-key", "test-endpoints", "resources",
-        "log-level", "log-format",
+        "log-level", "log-format", "nats", "replicas", "workers", "nats-prefix", "nats-domain", "nats-user",
+        "nats-password", "nats-token", "nats-nkey", "nats-creds", "nats-tls-ca", "nats-tls-cert", "nats-tls-key",
+        "share-port",
     ):  # fmt: skip
         assert f"--{option}" in text
         assert f"HEADRACE_{option.upper().replace('-', '_')}" in text
@@ -41,6 +43,7 @@ def test_help_names_every_option_with_its_variable():
         (["serve", "--port", "many"], "Invalid value for '--port'"),
         (["serve", "--tls-cert", "cert.pem"], "headrace: TLS needs both"),
         (["serve", "--resources", "nothing.yaml"], "headrace: there is no file nothing.yaml"),
+        (["serve", "--engine", "nats"], "headrace: the engine nats needs --nats"),
         (["serve", "--loud"], "No such option"),
         (["sevre"], "No such command"),
     ],

@@ -34,12 +34,16 @@ SPARE_FILES: Final = 256
 
 
 class Listener(msgspec.Struct, frozen=True, kw_only=True):
-    """Where to listen: `port` 0 takes a free one; with a certificate and its key (PEM files) it speaks TLS."""
+    """Where to listen: `port` 0 takes a free one; with a certificate and its key (PEM files) it speaks TLS.
+
+    `shared` listens beside other processes that do so on the same port; the kernel spreads connections over them.
+    """
 
     host: str
     port: int
     tls_cert: str | None = None
     tls_key: str | None = None
+    shared: bool = False
 
 
 async def serve(handle: Handle, listener: Listener, *, ready: Callable[[str], None], stop: asyncio.Event) -> None:
@@ -124,6 +128,8 @@ class _Server(Server):
             with contextlib.ExitStack() as unless_listening:
                 listening = unless_listening.enter_context(socket.socket(family, kind, protocol))
                 listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+                if self._listener.shared:
+                    listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
                 listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
                 listening.bind(address)
                 listening.listen(limits.MAX_CONNECTIONS_WAITING)

@@ -6,7 +6,7 @@ import msgspec
 import pytest
 import structlog
 
-from headrace.context import Principal
+from headrace.context import Event, Principal
 from headrace.errors import ServiceError, StorageFull
 from headrace.logging_setup import add_request_id
 
@@ -169,7 +169,7 @@ POSITION = b'{"ConsumerARN": "%s", "ShardId": "s", "StartingPosition": {"Type": 
 
 async def test_an_operation_that_streams_tells_of_a_failure_in_the_stream(operations, ask, log):
     async def events():
-        yield {"SubscribeToShardEvent": {"Records": []}}
+        yield Event({"SubscribeToShardEvent": {"Records": []}})
         raise ValueError("secret")
 
     async def subscribe_to_shard(_ctx, _params):

@@ -61,6 +61,9 @@ def send(connection: Connection, state: QueueState, messages: Sequence[Outgoing]
         for sequence, message in enumerate(messages, first_sequence)
     ]
     firsts = _deduplicate(connection, state, [draft for draft in drafts if draft.key is not None], now_ms)
+    if not firsts:
+        _store(connection, state, drafts, now_ms)
+        return [Sent(message_id, sequence) for _, sequence, message_id, _ in drafts]
     fresh = [draft for draft in drafts if draft.sequence not in firsts]
     if fresh:
         _store(connection, state, fresh, now_ms)
@@ -106,7 +109,7 @@ def _deduplicate(connection: Connection, state: QueueState, drafts: Sequence[_Dr
     firsts: dict[int, Sent] = {}
     for start in range(0, len(drafts), rows.MAX_IDS):
         some = drafts[start : start + rows.MAX_IDS]
-        memories = [(state.number, draft.key, draft.message_id, draft.sequence, expires_ms) for draft in some]
+        memories = [(state.number, key, message_id, sequence, expires_ms) for _, sequence, message_id, key in some]
         connection.execute(rows.some_rows(_REMEMBER, 5, len(some)), [*chain.from_iterable(memories)])
         if connection.changes() == len(some):
             continue

@@ -1,6 +1,12 @@
 """The actions of Amazon Kinesis Data Streams: one function each, found by its name."""
 
 from headrace.services.kinesis.accounts import describe_account_settings, describe_limits, update_account_settings
+from headrace.services.kinesis.consumers import (
+    deregister_stream_consumer,
+    describe_stream_consumer,
+    list_stream_consumers,
+    register_stream_consumer,
+)
 from headrace.services.kinesis.getting import get_records, get_shard_iterator
 from headrace.services.kinesis.listing import list_shards
 from headrace.services.kinesis.modes import (
@@ -42,6 +48,7 @@ from headrace.services.kinesis.streams import (
     describe_stream_summary,
     list_streams,
 )
+from headrace.services.kinesis.subscribing import subscribe_to_shard
 from headrace.services.kinesis.tagging import (
     add_tags_to_stream,
     list_tags_for_resource,
@@ -61,10 +68,12 @@ __all__ = [
     "delete_queue",
     "delete_resource_policy",
     "delete_stream",
+    "deregister_stream_consumer",
     "describe_account_settings",
     "describe_limits",
     "describe_queue",
     "describe_stream",
+    "describe_stream_consumer",
     "describe_stream_summary",
     "disable_enhanced_monitoring",
     "enable_enhanced_monitoring",
@@ -74,6 +83,7 @@ __all__ = [
     "increase_stream_retention_period",
     "list_queues",
     "list_shards",
+    "list_stream_consumers",
     "list_streams",
     "list_tags_for_resource",
     "list_tags_for_stream",
@@ -83,11 +93,13 @@ __all__ = [
     "put_resource_policy",
     "receive_dead_letter_queue_records",
     "receive_queue_records",
+    "register_stream_consumer",
     "remove_tags_from_stream",
     "restore_dead_letter_queue_records",
     "split_shard",
     "start_stream_encryption",
     "stop_stream_encryption",
+    "subscribe_to_shard",
     "tag_resource",
     "untag_resource",
     "update_account_settings",

@@ -161,6 +161,11 @@ def consumer_key(region: str, account: str, stream_name: str, consumer_name: str
     return f"kinesis/{region}/{account}/consumer/{stream_name}/{consumer_name}"
 
 
+def subscription_key(region: str, account: str, stream_name: str, consumer_name: str, shard: int | None = None) -> str:
+    """The key of the record of a consumer's latest subscription to a shard; with no shard, the prefix of all."""
+    return f"kinesis/{region}/{account}/subscription/{stream_name}/{consumer_name}/{'' if shard is None else shard}"
+
+
 def queue_key(region: str, account: str, name: str) -> str:
     """The key of a stream queue's record; with an empty or partial name, the prefix of many."""
     return f"kinesis/{region}/{account}/queue/{name}"

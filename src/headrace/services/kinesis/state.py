@@ -32,6 +32,7 @@ from headrace.errors import ServiceError
 from headrace.primitives.logs import LogSettings
 from headrace.primitives.metadata import Change, Conflict, Write
 from headrace.services.kinesis import limits, records, rules, topology, transitions
+from headrace.services.kinesis.fan_out import FanOut
 from headrace.services.kinesis.queue_state import StreamQueues
 from headrace.services.kinesis.records import ShardRecord, Status, StreamRecord
 from headrace.services.kinesis.scaling import Scaler
@@ -190,6 +191,7 @@ class State:
         self._alarms = Alarms(server, self._settle_due)
         self._unwatch: list[Callable[[], None]] = []
         self.stream_queues = StreamQueues(self)
+        self.fan_out = FanOut(self)
 
     async def start(self) -> None:
         """Follow what changes in metadata, and see to what is due."""
@@ -197,9 +199,11 @@ class State:
         self._unwatch = [watch("kinesis/", self._changed), watch(records.DUE_PREFIX, self._alarms.changed)]
         await self._alarms.start()
         await self.stream_queues.start()
+        await self.fan_out.start()
 
     async def close(self) -> None:
         """Stop the background work and forget everything."""
+        await self.fan_out.close()
         await self.stream_queues.close()
         for unwatch in self._unwatch:
             unwatch()

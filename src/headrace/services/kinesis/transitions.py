@@ -64,6 +64,7 @@ async def _delete(state: State, stream: Stream) -> None:
     resource = f"stream/{name}"
     for prefix in (
         records.consumer_key(region, account, name, ""),
+        records.subscription_key(region, account, name, "")[:-1],
         records.tags_key(region, account, f"{resource}/"),
         records.policy_key(region, account, f"{resource}/"),
     ):

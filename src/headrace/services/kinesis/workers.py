@@ -20,11 +20,17 @@ log = structlog.get_logger()
 
 
 class Alarms:
-    """Calls `settle` (with region, account and name) when something is due with a stream."""
+    """Calls `settle` (with region, account and name) when something is due with a stream.
 
-    def __init__(self, server: Server, settle: Callable[[str, str, str], Awaitable[None]]) -> None:
+    The notes stand under `prefix`; what follows in their keys, between slashes, is what `settle` is called with.
+    """
+
+    def __init__(
+        self, server: Server, settle: Callable[..., Awaitable[None]], prefix: str = records.DUE_PREFIX
+    ) -> None:
         self._server = server
         self._settle = settle
+        self._prefix = prefix
         self._due: dict[str, int] = {}
         """When something is due, by the key of the note: one for each stream that has something to come."""
         self._timer: Timer | None = None
@@ -34,7 +40,7 @@ class Alarms:
         """Take up what was due, or is to come, when the process before ended."""
         after = ""
         while entries := await self._server.engine.metadata.list(
-            records.DUE_PREFIX, after=after, max_entries=limits.LIST_PAGE
+            self._prefix, after=after, max_entries=limits.LIST_PAGE
         ):
             after = entries[-1].key
             self._due.update((entry.key, int(entry.value)) for entry in entries)
@@ -74,10 +80,10 @@ class Alarms:
         """Do all that is due by now."""
         now_ms = self._server.clock.now_ms()
         for key in [key for key, due_ms in self._due.items() if due_ms <= now_ms]:
-            region, account, name = key.removeprefix(records.DUE_PREFIX).split("/")
+            named = key.removeprefix(self._prefix).split("/")
             try:
-                await self._settle(region, account, name)
+                await self._settle(*named)
             except Exception as error:  # noqa: BLE001 - one stream's trouble must not keep the others waiting
-                log.warning("stream waits after an error", stream=name, error=repr(error))
+                log.warning("stream waits after an error", stream=named[2], error=repr(error))
             if self._due.get(key, now_ms + 1) <= now_ms:
                 self._due[key] = now_ms + limits.RETRY_MS

@@ -66,16 +66,16 @@ async def _messages(
     """The messages, one by one, as the events come; what makes the events is closed when nobody takes them any more."""
     kinds = operation.output.members[operation.event_member].shape.members
     events = result[operation.event_member]
-    heads: dict[str, bytes] = {}
     try:
         others = {name: value for name, value in result.items() if name != operation.event_member}
         yield encode_message(_head("event", _INITIAL, payload_type), encode(operation.output, others))
         async for event in events:
-            ((kind, value),) = event.items()
-            head = heads.get(kind)
-            if head is None:
-                head = heads[kind] = _head("event", kind, payload_type)
-            yield encode_message(head, encode(kinds[kind].shape, value))
+            message = event.messages.get(payload_type)
+            if message is None:
+                ((kind, value),) = event.items()
+                payload = encode(kinds[kind].shape, value)
+                message = event.messages[payload_type] = encode_message(_head("event", kind, payload_type), payload)
+            yield message
     except ServiceError as error:
         yield _failure(operation, kinds, error, payload_type, encode)
     finally:

@@ -6,6 +6,7 @@ from botocore.eventstream import EventStreamBuffer
 from hypothesis import given
 from hypothesis import strategies as st
 
+from headrace.context import Event
 from headrace.errors import ServiceError
 from headrace.wire.codecs.awsjson import JsonCodec
 from headrace.wire.codecs.cbor import CborCodec
@@ -48,7 +49,7 @@ class Events:
     async def __call__(self):
         try:
             for event in self._events:
-                yield {"SubscribeToShardEvent": event}
+                yield Event({"SubscribeToShardEvent": event})
             if self._error is not None:
                 raise self._error
         finally:

@@ -1,0 +1,94 @@
+"""The cluster engine: three primitives over one connection to NATS JetStream."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Final
+
+from headrace.clock import Clock, VirtualClock
+from headrace.engines.nats.connection import Connection
+from headrace.engines.nats.embedded import EmbeddedServer
+from headrace.engines.nats.jetstream import JetStream
+from headrace.engines.nats.logs import NatsLogs
+from headrace.engines.nats.metadata import NatsMetadata
+from headrace.engines.nats.mirror import Mirror
+from headrace.engines.nats.options import Options, servers
+from headrace.engines.nats.queues import NatsQueues
+
+QUIET_ROUNDS: Final = 20
+"""Times that a virtual clock lets what waits for NATS come to rest, at most, between two of its moments."""
+QUIET_TURN_S: Final = 0.0002
+MAX_QUIET_TURNS: Final = 20_000
+
+
+class NatsEngine:
+    """See `headrace.primitives.engine.Engine`. It holds nothing that is not on the NATS servers.
+
+    `server` is one that the engine starts before it connects, and stops at the end.
+    """
+
+    name = "nats"
+
+    def __init__(self, options: Options, clock: Clock, server: EmbeddedServer | None = None) -> None:
+        self._server = server
+        self.connection = Connection(options)
+        self.jetstream = JetStream(self.connection)
+        self.mirror = Mirror(self.jetstream)
+        self.metadata = NatsMetadata(self.mirror, clock)
+        self.logs = NatsLogs(self.jetstream, self.mirror.space("g"), clock)
+        self.queues = NatsQueues(self.jetstream, self.mirror.space("q"), clock)
+        self._clock = clock
+
+    def describe(self) -> str:
+        """Where the data is and how durable it is, in a line for people."""
+        options, info = self.connection.options, self.connection.info
+        places = ", ".join(f"{server.host}:{server.port}" for server in servers(options.urls))
+        where = f"NATS {info.get('version', '?')} at {places}"
+        state = "" if self.connection.connected else ", not connected"
+        copies = "1 copy" if options.replicas == 1 else f"{options.replicas} copies of everything"
+        return f"data: {where}, prefix {options.prefix}, {copies}{state}"
+
+    async def start(self) -> None:
+        """Connect, and make the streams that are not there. Raises StorageError."""
+        if self._server is not None:
+            await self._server.start()
+        await self.connection.start()
+        await self.mirror.start()
+        await self.logs.start()
+        await self.queues.start()
+        if isinstance(self._clock, VirtualClock):
+            self._clock.outside.append(self._quiet)
+
+    async def drain(self) -> None:
+        """End all waiting calls early, with nothing."""
+        await self.queues.drain()
+        await self.logs.drain()
+
+    async def reset(self) -> None:
+        """Forget everything; watchers see their keys deleted."""
+        await self.queues.reset()
+        await self.logs.reset()
+        await self.metadata.reset()
+
+    async def close(self) -> None:
+        """Stop what runs here, and leave the cluster."""
+        if isinstance(self._clock, VirtualClock) and self._quiet in self._clock.outside:
+            self._clock.outside.remove(self._quiet)
+        await self.queues.close()
+        await self.logs.close()
+        await self.mirror.close()
+        await self.connection.close()
+        if self._server is not None:
+            self._server.stop()
+
+    async def _quiet(self) -> None:
+        """Return when nothing waits for an answer of NATS that is due soon: what a moved clock set going is at rest."""
+        for _ in range(QUIET_ROUNDS):
+            for _ in range(MAX_QUIET_TURNS):
+                if not self.connection.waiting:
+                    break
+                await asyncio.sleep(QUIET_TURN_S)
+            await self.connection.flush()
+            await asyncio.sleep(0)
+            if not self.connection.waiting:
+                return
