@@ -297,7 +297,7 @@ async def test_a_turn_that_stored_much_is_committed_on_a_thread(opened, tmp_path
     database = opened(tmp_path / "data")
     committed_by = []
 
-    def note(_connection: apsw.Connection) -> bool:
+    def note() -> bool:
         committed_by.append(threading.current_thread())
         return False
 
