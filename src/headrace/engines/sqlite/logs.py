@@ -195,6 +195,7 @@ class SqliteLogs:
             self._database.connection.execute(_APPEND, values)
             state.appended(last, size, at_ms)
             following = last + 1
+            self._database.weigh(size)
         if state.retention_ms is not None:
             self._sweep.expect(at_ms + state.retention_ms)
         if log in self._waiting:
