@@ -233,8 +233,11 @@ class State:
 
     async def find_subscription(self, arn: str) -> Subscription | None:
         """The subscription of an ARN, or None. Raises InvalidParameter for what is no such ARN."""
-        region, account, name, subscription_id = rules.parse_subscription_arn(arn)
-        topic = await self.load(region, account, name)
+        topic_arn, _, subscription_id = arn.rpartition(":")
+        topic = self.arns.get(topic_arn)
+        if topic is None or subscription_id not in topic.subscriptions:
+            region, account, name, subscription_id = rules.parse_subscription_arn(arn)
+            topic = await self.load(region, account, name)
         found = topic.subscriptions.get(subscription_id) if topic is not None else None
         return None if found is None or found.expired(self.server.clock.now_ms()) else found
 
