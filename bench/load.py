@@ -93,32 +93,33 @@ def sending(url: str, queue: str, *, seconds: float, action: str = "one", groups
     limit = {"count": count} if count else {}
     run = f"{time.time_ns() % 10**13}"
     load = wrk("send.lua", url, seconds=seconds, queue=queue, action=action, groups=groups, run=run, **limit)
-    return _answered(load)
+    return answered(load)
 
 
 def publishing(url: str, topic: str, *, seconds: float, action: str = "one", tenant: str = "") -> Load:
     """Publish (`one`) or PublishBatch of 10 (`batch`). Raises LoadFailed when any is not answered with 200."""
     chosen: dict[str, Any] = {"tenant": tenant} if tenant else {}
-    return _answered(wrk("publish.lua", url, seconds=seconds, topic=topic, action=action, **chosen))
+    return answered(wrk("publish.lua", url, seconds=seconds, topic=topic, action=action, **chosen))
 
 
 def draining(url: str, queue: str, *, seconds: float) -> Load:
     """Receive and delete until the queue is dry or the time is up; counts `deleted`."""
-    return _answered(wrk("work.lua", url, seconds=seconds, queue=queue, mode="drain"))
+    return answered(wrk("work.lua", url, seconds=seconds, queue=queue, mode="drain"))
 
 
 def working(url: str, queue: str, *, seconds: float, groups: int = 0) -> Load:
     """Send 10, receive 10, delete 10 in turn, so that the depth stays; counts `deleted`."""
     run = f"{time.time_ns() % 10**13}"
-    return _answered(wrk("work.lua", url, seconds=seconds, queue=queue, mode="steady", groups=groups, run=run))
+    return answered(wrk("work.lua", url, seconds=seconds, queue=queue, mode="steady", groups=groups, run=run))
 
 
 def echoed_draining(url: str, queue: str, *, seconds: float) -> Load:
     """The requests of `draining` at the floor."""
-    return _answered(wrk("work.lua", url, seconds=seconds, queue=queue, mode="drain", echo=1, handle=MADE_UP_HANDLE))
+    return answered(wrk("work.lua", url, seconds=seconds, queue=queue, mode="drain", echo=1, handle=MADE_UP_HANDLE))
 
 
-def _answered(load: Load) -> Load:
+def answered(load: Load) -> Load:
+    """The load, when all of it was answered with 200. Raises LoadFailed otherwise."""
     if not load.requests:
         raise LoadFailed(f"no answer within {load.seconds:.0f} s")
     if load.error_statuses or load.broken:

@@ -3,6 +3,9 @@
 import backlog
 import fifo
 import idle_polls
+import kinesis_get
+import kinesis_put
+import kinesis_reshard
 import latency
 import receive_delete
 import report
@@ -27,6 +30,11 @@ SCENARIOS: dict[str, report.Scenario] = {
     "sns_filters": sns_publish.filters,
     "sns_http": sns_http.deliver,
     "sns_retries": sns_http.retries,
+    "put_records": kinesis_put.records,
+    "put_record": kinesis_put.record,
+    "get_records": kinesis_get.records,
+    "records_kept": kinesis_get.kept,
+    "reshard": kinesis_reshard.scenario,
 }
 
 if __name__ == "__main__":
