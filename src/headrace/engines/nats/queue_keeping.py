@@ -32,6 +32,8 @@ MAX_PENDING_BYTES: Final = 64 * 1024 * 1024
 SLICE_CHUNKS: Final = 1_000
 SLICE_BYTES: Final = 4 * 1024 * 1024
 """Read at one go when a queue is taken up, besides the chunk that passes it."""
+GATHER_TURNS: Final = 4
+"""Turns of the event loop that a chunk is kept open for, as long as each brings more."""
 BEHIND_S: Final = 0.01
 CLAIMS: Final = 20
 """Attempts to write behind a process that still writes, before the queue is given up."""
@@ -169,9 +171,9 @@ class KeptQueue:
         state.chunk, state.effects, self._written = Chunk(bodies=[]), [], None
 
     async def _write_all(self) -> None:
-        await asyncio.sleep(0)  # so that all of this turn's effects are taken together
         try:
             while not self.stale:
+                await self._gather()
                 if not self._closed:
                     if not self.state.effects:
                         break
@@ -191,6 +193,15 @@ class KeptQueue:
             raise
         finally:
             self._writer = None
+
+    async def _gather(self) -> None:
+        """Return when what is asked at about the same time is together: a busy loop takes requests in turn by turn."""
+        effects, seen = self.state.effects, -1
+        for _ in range(GATHER_TURNS):
+            if self._closed or len(effects) == seen:
+                return
+            seen = len(effects)
+            await asyncio.sleep(0)
 
     async def _publish(self, pending: Pending) -> None:
         """Write a chunk behind the last. Raises ApiError when that is not the journal's end."""
