@@ -47,7 +47,7 @@ class Line:
         if not self._unmoved(entry) or (runs and (at_ms < self._last_ms or sequence < runs[-1][1])):
             heapq.heappush(self._heap, (at_ms, sequence))
             if len(self._heap) > 2 * len(self._entries) + STALE_ALLOWED:
-                self._heap = [each for each in set(self._heap) if each[1] in self._entries]
+                self._heap = [each for each in set(self._heap) if self._counts(*each)]
                 heapq.heapify(self._heap)
             return
         self._last_ms = at_ms
@@ -96,9 +96,12 @@ class Line:
     def _first_waiting(self) -> Entry | None:
         heap = self._heap
         while heap:
-            at_ms, sequence = heap[0]
-            entry = self._entries.get(sequence)
-            if entry is not None and self._stands(entry) and self._time_of(entry) == at_ms:
-                return entry
+            if self._counts(*heap[0]):
+                return self._entries[heap[0][1]]
             heapq.heappop(heap)
         return None
+
+    def _counts(self, at_ms: int, sequence: int) -> bool:
+        """Whether an entry of the heap is a message's latest."""
+        entry = self._entries.get(sequence)
+        return entry is not None and self._stands(entry) and self._time_of(entry) == at_ms

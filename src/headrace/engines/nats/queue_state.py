@@ -357,7 +357,11 @@ class QueueState:
     def _hide_until(self, message: Message) -> None:
         heapq.heappush(self._hidden, (message.due_ms, message.sequence))
         if len(self._hidden) > 2 * len(self.entries) + STALE_ALLOWED:
-            self._hidden = [each for each in set(self._hidden) if each[1] in self.entries]
+            self._hidden = [
+                (due_ms, sequence)
+                for due_ms, sequence in set(self._hidden)
+                if (entry := self.entries.get(sequence)) is not None and entry.message.due_ms == due_ms
+            ]
             heapq.heapify(self._hidden)
 
     def _leave_chunk(self, entry: Entry) -> None:

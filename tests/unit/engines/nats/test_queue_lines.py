@@ -106,6 +106,7 @@ def test_at_random(entries, line, seed):
 def test_a_queue_that_waits_keeps_no_heaps():
     state = QueueState("q", 1, QueueSettings())
     state.chunk = Chunk(bodies=[])
+    state.advance(5)
     state.bring([Message(sequence, 5, 5) for sequence in range(1, 101)], [])
     assert state.ready._heap == state._ages._heap == state._hidden == []
     assert state.oldest_sent_ms() == 5
