@@ -98,7 +98,7 @@ class KeptQueue:
     async def load(self, process: str) -> None:
         """Read the journal, and claim it for this process. Raises Overtaken, StorageError."""
         for _ in range(CLAIMS):
-            await self._read()
+            await self.read()
             self.state.advance(self._clock.now_ms())
             claim = Pending(Chunk(bodies=[]), [note(Claimed(process))], self.state.now_ms, _future())
             try:
@@ -111,7 +111,7 @@ class KeptQueue:
             return
         raise Overtaken
 
-    async def _read(self) -> None:
+    async def read(self) -> None:
         """Bring the state up to the journal's end."""
         newest = await self._jetstream.newest(self.stream, self.subject)
         end = newest[0] if newest else self._end

@@ -27,7 +27,7 @@ async def loaded(queues, name="q"):
     mine = kept(queues, name)
     await mine.settled()
     other = type(mine)(name, mine.definition, queues._jetstream, queues._bodies, queues.clock)
-    await other._read()
+    await other.read()
     return other
 
 
