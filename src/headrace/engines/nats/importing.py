@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import secrets
 from collections.abc import Iterator, Sequence
 from itertools import groupby
@@ -16,15 +17,15 @@ from headrace.engines.nats.log_chunks import Packed, pack, payload
 from headrace.engines.nats.log_state import Definition as LogDefinition
 from headrace.engines.nats.log_state import LogState
 from headrace.engines.nats.options import Options
-from headrace.engines.nats.queue_bodies import Bodies
-from headrace.engines.nats.queue_chunks import Attempted, Body, Effect, Known, Message, Put, encode, note
-from headrace.engines.nats.queue_keeping import KeptQueue
+from headrace.engines.nats.queue_bodies import BEHIND_S
+from headrace.engines.nats.queue_chunks import Attempted, Body, Effect, Known, Message, Put, decode, encode, note
 from headrace.engines.nats.queue_places import ENCODER, PARTITIONS, Definition, definition_key
 from headrace.engines.nats.transfer_mark import Mark
 from headrace.primitives.logs import Appending, Record
 from headrace.primitives.metadata import Entry, Write
 from headrace.primitives.transfer import (
     SLICE,
+    SLICE_BYTES,
     Attempt,
     Deduplicated,
     NotReady,
@@ -130,10 +131,24 @@ class NatsDestination:
             await self._write([], [])  # the journal's last chunk says which sequences were given
         definitions = self._engine.mirror.space("q")
         await definitions.put(definition_key(self._queue.name), ENCODER.encode(self._definition), expected=0)
-        jetstream = self._engine.jetstream
-        found = KeptQueue(self._queue.name, self._definition, jetstream, Bodies(jetstream), self._clock)
-        await found.read()
-        return found.state.total
+        return await self._count()
+
+    async def _count(self) -> int:
+        """How many messages the queue's journal brings."""
+        jetstream, count, place = self._engine.jetstream, 0, 0
+        stream, subject = (of(jetstream.prefix) for of in (self._definition.stream, self._definition.subject))
+        while place < self._end:
+            found = await jetstream.get_many(
+                stream, subject, sequence=place + 1, max_messages=SLICE, max_bytes=SLICE_BYTES
+            )
+            for chunk in found:
+                effects = decode(chunk.payload)[2]
+                count += sum(len(effect.messages) for effect in effects if isinstance(effect, Put))
+            if not found:
+                await asyncio.sleep(BEHIND_S)  # a replica that is behind was asked
+            else:
+                place = found[-1].sequence
+        return count
 
     async def _write(self, effects: Sequence[Effect], bodies: list[Body]) -> None:
         """Add a chunk to the queue's journal."""
