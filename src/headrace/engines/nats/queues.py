@@ -76,6 +76,7 @@ class NatsQueues:
         self.clock = clock
         self.waiting = Waiting(clock)
         self.draining = False
+        self.crowded = False
         self.process = secrets.token_hex(8)
         """This process's name among those that keep queues."""
         self._jetstream = jetstream
