@@ -58,13 +58,23 @@ class SendRequest(Request):
             raise StorageFull(
                 "The process that keeps this queue has no memory for more messages: delete some, or give it more."
             )
-        kept.check_size(sum(len(each.body.encode()) + len(each.header) + MESSAGE_BYTES for each in self.messages))
+        kept.check_size(_most_bytes(self.messages), lambda: _bytes(self.messages))
         state = kept.begin()
         sent = (fifo.send if state.fifo else standard.send)(state, self.messages)
         await kept.settled()
         if kept.waiters:
             host.waiting.wake_sent(kept, len(sent))
         return sent
+
+
+def _most_bytes(messages: list[Outgoing]) -> int:
+    """What the messages can take in a chunk at most: a character takes up to four bytes."""
+    return sum([4 * len(each.body) + len(each.header) + MESSAGE_BYTES for each in messages])
+
+
+def _bytes(messages: list[Outgoing]) -> int:
+    """What the messages take in a chunk."""
+    return sum([len(each.body.encode()) + len(each.header) + MESSAGE_BYTES for each in messages])
 
 
 class DeleteRequest(Request):
