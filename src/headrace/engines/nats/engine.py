@@ -40,6 +40,11 @@ class NatsEngine:
         self.queues = NatsQueues(self.jetstream, self.mirror.space("q"), clock)
         self._clock = clock
 
+    @property
+    def reachable(self) -> bool:
+        """See `Engine.reachable`."""
+        return self.connection.connected
+
     def describe(self) -> str:
         """Where the data is and how durable it is, in a line for people."""
         options, info = self.connection.options, self.connection.info
