@@ -1,6 +1,7 @@
 """Every scenario, one after the other, on the chosen servers."""
 
 import backlog
+import cluster
 import fifo
 import idle_polls
 import kinesis_get
@@ -35,6 +36,7 @@ SCENARIOS: dict[str, report.Scenario] = {
     "get_records": kinesis_get.records,
     "records_kept": kinesis_get.kept,
     "reshard": kinesis_reshard.scenario,
+    **cluster.SCENARIOS,
 }
 
 if __name__ == "__main__":

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import itertools
 import secrets
 from collections.abc import Mapping, Sequence
 from typing import Any, Final, NamedTuple
@@ -96,6 +97,9 @@ class JetStream:
         options = connection.options
         self.prefix = options.prefix
         self.replicas = options.replicas
+        self._name = secrets.token_hex(8)
+        self._numbers = itertools.count()
+        """With the name, what this connection publishes is told from all else."""
         self.api = f"$JS.{options.domain}.API" if options.domain else "$JS.API"
 
     # --- the API ---
@@ -209,7 +213,7 @@ class JetStream:
         """
         if len(messages) == 1:
             return await self.publish(*messages[0], timeout_s=timeout_s)
-        batch = secrets.token_hex(8)
+        batch = f"{self._name}{next(self._numbers):x}"
         for number, message in enumerate(messages[:-1], start=1):
             block = frames.header_block({"Nats-Batch-Id": batch, "Nats-Batch-Sequence": number, **message.headers})
             await self.connection.publish(message.subject, message.payload, headers=block)
@@ -227,7 +231,7 @@ class JetStream:
         Within the stream's duplicate window. Raises ApiError, NoResponders, Unavailable, TooLarge; after Unavailable
         it is not known whether they were stored.
         """
-        name = secrets.token_hex(8)
+        name = f"{self._name}{next(self._numbers):x}"
         named = [
             message._replace(headers={"Nats-Msg-Id": f"{name}-{number}", **message.headers})
             for number, message in enumerate(messages)

@@ -232,6 +232,11 @@ class NatsLogs:
         definition = Definition(secrets.token_hex(6), settings.retention_ms)
         encoded = msgspec.msgpack.encode(definition)
         state = LogState(self._jetstream, log, Entry(key=log, value=encoded, revision=0))
+        await self.ensure_stream(state)
+        await self._definitions.put(log, encoded, expected=0)
+
+    async def ensure_stream(self, state: LogState) -> None:
+        """Make the stream that a log is in, when it is not there."""
         if state.stream not in self._streams:
             await self._jetstream.ensure_stream(
                 state.stream,
@@ -242,7 +247,6 @@ class NatsLogs:
                 },
             )
             self._streams.add(state.stream)
-        await self._definitions.put(log, encoded, expected=0)
 
     async def _define(self, state: LogState, *, retention_ms: int | None) -> None:
         """Store the definition, with the floor as it is known now. Raises Conflict."""
