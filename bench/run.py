@@ -3,6 +3,7 @@
 import backlog
 import fifo
 import idle_polls
+import kinesis_fan_out
 import kinesis_get
 import kinesis_put
 import kinesis_reshard
@@ -35,6 +36,9 @@ SCENARIOS: dict[str, report.Scenario] = {
     "get_records": kinesis_get.records,
     "records_kept": kinesis_get.kept,
     "reshard": kinesis_reshard.scenario,
+    "fan_out_pushed": kinesis_fan_out.pushed,
+    "fan_out_together": kinesis_fan_out.together,
+    "fan_out_idle": kinesis_fan_out.idle,
 }
 
 if __name__ == "__main__":
