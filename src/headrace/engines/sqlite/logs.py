@@ -80,6 +80,18 @@ class SqliteLogs:
             raise LogMissing(log)
         return list(range(first, first + len(records)))
 
+    async def append_each(self, batches: Sequence[tuple[str, Sequence[Appending]]]) -> list[list[int] | Exception]:
+        """Append to several logs at once, all in one turn; the sequences for each, or LogMissing, in this order.
+
+        Raises StorageError, when nothing was stored.
+        """
+        packed = [(log, pack(records)) for log, records in batches]
+        firsts = await self._database.write(self._append_each, packed)
+        return [
+            LogMissing(log) if first is None else list(range(first, first + len(records)))
+            for first, (log, records) in zip(firsts, batches, strict=True)
+        ]
+
     async def read(self, log: str, after: int, *, max_records: int, max_bytes: int) -> list[Record]:
         """The records after sequence `after`, oldest first, up to both limits.
 
@@ -181,6 +193,9 @@ class SqliteLogs:
         for log in self._waiting:
             self._database.when_durable(partial(self._wake, log))
         self._sweep_later()
+
+    def _append_each(self, packed: Sequence[tuple[str, Sequence[Chunk]]]) -> list[int | None]:
+        return [self._append(log, chunks) for log, chunks in packed]
 
     def _append(self, log: str, chunks: Sequence[Chunk]) -> int | None:
         """The first sequence given, None when the log is missing: raising here would fail the whole turn."""
