@@ -97,21 +97,22 @@ class Fanout:
         """
         together = Together()
         try:
-            await self._warm(plan)
+            cold = [subscription for subscription in plan if not subscription.warm]
+            if cold:
+                await self._warm(cold)
             wrappers = await self._wrap(plan)
         except BaseException:
             for each in also:
                 each.close()
             raise
-        sends = []
-        for subscription, publications in plan.items():
-            sends.append(self._begin(together, subscription, publications, wrappers))
+        sends = [self._begin(together, *each, wrappers) for each in plan.items()]
         others = [together.begin(each) for each in also]
         # What a queue refused at once goes elsewhere in the same turn.
-        at_once = {send for send in sends if send.call.done}
+        at_once = [send for send in sends if send.call.done]
+        later = [send for send in sends if not send.call.done] if at_once else sends
         others += [call for send in at_once for call in self._redirect(together, send)]
         await together.finish()
-        others += [call for send in sends if send not in at_once for call in self._redirect(together, send)]
+        others += [call for send in later for call in self._redirect(together, send)]
         await together.finish()
         for call in (*(send.call for send in sends), *others):
             if call.error is not None and not isinstance(call.error, ServiceError):
@@ -119,14 +120,12 @@ class Fanout:
 
     # --- before the turn ---
 
-    async def _warm(self, plan: Plan) -> None:
+    async def _warm(self, cold: Iterable[Subscription]) -> None:
         """Look up the ways that were not taken yet, so that the turn has to wait for nothing.
 
         A queue that is not there shows when it is sent to.
         """
-        for subscription in plan:
-            if subscription.warm:
-                continue
+        for subscription in cold:
             if subscription.queue is None:
                 await self._state.deliveries.open(deliveries.queue_of(subscription.arn))
             else:

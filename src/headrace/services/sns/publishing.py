@@ -52,17 +52,8 @@ async def publish(ctx: Context, params: dict[str, Any]) -> dict[str, Any]:
 
 def _read(ctx: Context, topic: Topic, given: dict[str, Any]) -> tuple[Publication, int]:
     """The publication to a topic that parameters make, as its data protection policy lets it through; its size."""
-    place = messages.Place(
-        region=topic.region,
-        account=topic.account,
-        topic_arn=topic.arn,
-        fifo=topic.fifo,
-        content_dedup=topic.content_dedup,
-        max_bytes=topic.max_bytes,
-        signature_version=topic.record.attributes.get("SignatureVersion", "1"),
-    )
     publication, size_bytes = messages.read(
-        given, place, message_id=str(uuid.uuid4()), now_ms=ctx.server.clock.now_ms(), trace=ctx.trace
+        given, topic.place, message_id=str(uuid.uuid4()), now_ms=ctx.server.clock.now_ms(), trace=ctx.trace
     )
     if topic.protection is not None:
         publication = data_protection.inbound(topic.protection, publication, ctx.principal)

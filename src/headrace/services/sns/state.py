@@ -15,6 +15,7 @@ from headrace.services.sns import (
     data_protection,
     filters,
     limits,
+    messages,
     queue_messages,
     records,
     rules,
@@ -92,6 +93,7 @@ class Topic:
         "name",
         "open",
         "per_group",
+        "place",
         "protection",
         "record",
         "region",
@@ -128,6 +130,15 @@ class Topic:
         self.per_group = values.get("FifoThroughputScope") == "MessageGroup"
         self.archive_days = topic_attributes.archive_days(values)
         self.protection = data_protection.compile_policy(record.data_protection) if record.data_protection else None
+        self.place = messages.Place(
+            region=self.region,
+            account=self.account,
+            topic_arn=self.arn,
+            fifo=self.fifo,
+            content_dedup=self.content_dedup,
+            max_bytes=self.max_bytes,
+            signature_version=values.get("SignatureVersion", "1"),
+        )
 
     def take_subscription(self, entry: Entry) -> None:
         """Take up a subscription that was stored."""
