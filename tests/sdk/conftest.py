@@ -305,6 +305,18 @@ class Queue:
     def bodies(self, count=10, **options):
         return [message["Body"] for message in self.receive(count, **options)]
 
+    def gather(self, count, **options):
+        """Receive and delete until `count` messages have come, or none comes any more: they need not come together."""
+        messages = []
+        while len(messages) < count and (more := self.receive(WaitTimeSeconds=10, **options)):
+            messages += more
+            for message in more:
+                self.delete(message)
+        return messages
+
+    def gather_bodies(self, count):
+        return [message["Body"] for message in self.gather(count)]
+
     def delete(self, message):
         self.client.delete_message(QueueUrl=self.url, ReceiptHandle=message["ReceiptHandle"])
 
