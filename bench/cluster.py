@@ -20,7 +20,7 @@ import load
 import report
 import servers
 import streams
-from headrace.engines.nats.embedded import NatsServer
+from headrace.engines.nats.embedded import NatsServer, start_cluster
 from receive_delete import drained
 
 SYNCED, UNSYNCED = "always", "2m"
@@ -37,9 +37,9 @@ Loading = Callable[[], load.Load]
 
 @dataclasses.dataclass
 class Cluster:
-    """One NATS server and the Headrace processes in front of it."""
+    """NATS servers, usually one, and the Headrace processes in front of them."""
 
-    nats: NatsServer
+    nats: list[NatsServer]
     processes: list[servers.Server]
 
     @property
@@ -50,26 +50,35 @@ class Cluster:
     def metered(self, measured: Loading) -> load.Load:
         """Put a load on, and note what processor time either layer used for it."""
         before_s = sum(process.cpu_s() for process in self.processes)
-        behind_s = servers.cpu_of(self.nats.pid)
+        behind_s = self._nats_cpu_s()
         found = measured()
         used_s = sum(process.cpu_s() for process in self.processes) - before_s
-        return dataclasses.replace(found, cpu_s=used_s, behind_cpu_s=servers.cpu_of(self.nats.pid) - behind_s)
+        return dataclasses.replace(found, cpu_s=used_s, behind_cpu_s=self._nats_cpu_s() - behind_s)
+
+    @property
+    def nats_urls(self) -> str:
+        """All NATS servers."""
+        return ",".join(server.url for server in self.nats)
 
     def nats_bytes(self) -> int:
-        """Resident memory of the NATS server."""
-        return int(Path(f"/proc/{self.nats.pid}/statm").read_text().split()[1]) * 4096
+        """Resident memory of the first NATS server."""
+        return int(Path(f"/proc/{self.nats[0].pid}/statm").read_text().split()[1]) * 4096
+
+    def _nats_cpu_s(self) -> float:
+        return sum(servers.cpu_of(server.pid) for server in self.nats)
 
 
 @contextlib.contextmanager
-def clustered(processes: int = 1, sync_interval: str = SYNCED) -> Iterator[Cluster]:
-    """A fresh NATS server and so many Headrace processes, all ended afterwards."""
+def clustered(processes: int = 1, sync_interval: str = SYNCED, nats_servers: int = 1) -> Iterator[Cluster]:
+    """Fresh NATS servers, each with a copy of everything, and so many Headrace processes, all ended afterwards."""
     with servers.data_directory() as data, contextlib.ExitStack() as stack:
-        nats = NatsServer(data / "nats", sync_interval=sync_interval)
-        asyncio.run(nats.start())
-        stack.callback(nats.kill)
+        nats = asyncio.run(start_cluster(data / "nats", nats_servers, sync_interval=sync_interval))
+        for server in nats:
+            stack.callback(server.kill)
         cluster = Cluster(nats, [])
+        options = ("--engine", "nats", "--nats", cluster.nats_urls, "--replicas", str(nats_servers))
         for _ in range(processes):
-            one = servers.start_headrace(data, "--engine", "nats", "--nats", nats.url)
+            one = servers.start_headrace(data, *options)
             stack.callback(one.stop, signal.SIGKILL)
             cluster.processes.append(one)
         yield cluster
@@ -251,6 +260,25 @@ def _together(targets: list[tuple[str, str]], seconds: float) -> load.Load:
     )
 
 
+def replicas(_server: str, run: report.Run) -> Iterator[report.Figure]:
+    """Three NATS servers that each keep a copy, against one: what the copies cost; all of them share this machine."""
+    with clustered() as one, clustered(nats_servers=3) as three:
+        queues = [api.Sqs(cluster.url).create("copied") for cluster in (one, three)]
+        for action, metric, size in (("one", "SendMessage", 1), ("batch", "SendMessageBatch(10)", 10)):
+            base, subject = (
+                functools.partial(
+                    cluster.metered,
+                    functools.partial(load.sending, cluster.url, queue, action=action, seconds=run.seconds),
+                )
+                for cluster, queue in zip((one, three), queues, strict=True)
+            )
+            compared = load.compare(
+                base, subject, lambda measured, size=size: measured.requests_per_s * size, run.rounds
+            )
+            unit = "requests/s" if size == 1 else "messages/s"
+            yield from _figures(f"cluster: {metric}, three copies", unit, compared, base="one copy")
+
+
 def backlog(_server: str, run: report.Run) -> Iterator[report.Figure]:
     """What waiting messages cost on the cluster engine: memory of both layers, and the time to take the queue up."""
     for fifo_groups in (0, GROUPS):
@@ -274,7 +302,7 @@ def _taken_up_s(cluster: Cluster, queue: str) -> float:
     """Until a second process has read the queue's journal, after the first was killed."""
     with servers.data_directory() as data:
         cluster.processes[0].stop(signal.SIGKILL)
-        second = servers.start_headrace(data, "--engine", "nats", "--nats", cluster.nats.url)
+        second = servers.start_headrace(data, "--engine", "nats", "--nats", cluster.nats_urls)
         cluster.processes[0] = second
         sqs = api.Sqs(second.url)
         began_s = second.cpu_s()
@@ -290,6 +318,7 @@ SCENARIOS: dict[str, report.Scenario] = {
     "cluster_put_records": put_records,
     "cluster_get_records": get_records,
     "cluster_two": two,
+    "cluster_replicas": replicas,
     "cluster_backlog": backlog,
 }
 
