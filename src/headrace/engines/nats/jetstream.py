@@ -42,8 +42,9 @@ DUPLICATE_IN_BATCH: Final = 10201
 MESSAGE_NOT_FOUND: Final = 10037
 _NO_ROOM: Final = frozenset({10023, 10047, 10077, 10122, 10002, 10028})
 """insufficient resources, storage exceeded, maximum bytes exceeded, and the account's limits."""
-_NO_LEADER: Final = frozenset({10008, 10009, 10112, 10074, 10075, 10114, 10158})
-"""System temporarily unavailable, not the leader, shutting down: it helps to ask again."""
+_NO_LEADER: Final = frozenset({10008, 10009, 10112, 10074, 10075, 10114, 10158, 10005})
+"""System temporarily unavailable, not the leader, shutting down, and servers that have not found one another yet, so
+that there are too few of them for a stream: it helps to ask again."""
 
 _NOT_FOUND: Final = 404
 _END_OF_BATCH: Final = 204

@@ -82,7 +82,7 @@ ATTEMPT_REST_S: Final = 0.25
 REST_S: Final = 2.0
 """How long it does for all attempts together, each time it is moved."""
 
-BRING_MS: Final = 10_000
+BRING_MS: Final = 5_000
 """How long a stored publication is hidden while it is brought to the subscribers."""
 
 IDLE_WAIT_MS: Final = 60_000
