@@ -20,6 +20,7 @@ from headrace.engines.sqlite.database import Database
 from headrace.engines.sqlite.log_chunks import Chunk, Reading, Row, is_seal, pack
 from headrace.engines.sqlite.log_state import LogState
 from headrace.engines.sqlite.log_sweep import SWEEP_DELAY_MS, LogSweep
+from headrace.engines.sqlite.log_times import first_since
 from headrace.primitives.logs import Appending, LogMissing, LogSealed, LogSettings, Record, Tip
 
 SLICE_BYTES: Final = 1024 * 1024
@@ -37,11 +38,9 @@ VALUES (?, ?, ?, ?, ?, ?, ?)"""
 _SLICE: Final = """
 SELECT first_sequence, last_sequence, appended_at_ms, bytes, records FROM log_chunks
 WHERE log = ? AND last_sequence > ? ORDER BY last_sequence"""
-_SEEK: Final = """
-SELECT first_sequence FROM log_chunks
-WHERE log = ? AND appended_at_ms >= ? ORDER BY appended_at_ms, number LIMIT 1"""
 
-_END_OF_TIME_MS: Final = 1 << 62
+_END: Final = 1 << 62
+"""A sequence that no log comes to."""
 
 
 class SqliteLogs:
@@ -230,8 +229,7 @@ class SqliteLogs:
 
     def _seek(self, log: str, at_ms: int) -> int:
         state = self._current(log)
-        values = (state.number, max(0, min(at_ms, _END_OF_TIME_MS)))
-        first: int | None = self._database.connection.execute(_SEEK, values).get
+        first = first_since(self._database.connection, state.number, state.floor, state.last, at_ms)
         return state.last if first is None else max(first - 1, state.floor)
 
     def _tip(self, log: str) -> Tip:
@@ -266,7 +264,7 @@ class SqliteLogs:
 
     # --- waiters ---
 
-    def _wake(self, log: str, last: int = _END_OF_TIME_MS) -> None:
+    def _wake(self, log: str, last: int = _END) -> None:
         """Have those look again who wait for a record that `last` may be."""
         for woken, after in self._waiting.get(log, {}).items():
             if after < last:

@@ -98,10 +98,11 @@ def _place(
     """The records by the shards they go to; those that a shard does not take now have their result at once."""
     sizes, hashes = _check(stream, entries)
     encrypted = bool(stream.record.key_id)
+    counted = ctx.server.quotas.throughput or stream.record.on_demand
     placements: dict[int, Placement] = {}
     for index, (entry, hash_key, size_bytes) in enumerate(zip(entries, hashes, sizes, strict=True)):
         shard = stream.route(hash_key)
-        if not _admit(ctx, shard, size_bytes):
+        if counted and not _admit(ctx, shard, size_bytes):
             code = "ProvisionedThroughputExceededException"
             results[index] = {"ErrorCode": code, "ErrorMessage": _throttled(stream, shard)}
             continue
