@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import structlog
 
 from headrace.errors import ServiceError
-from headrace.services.sns import data_protection, dead_letters, deliveries, filters, limits, queue_messages, status_log
+from headrace.services.sns import data_protection, dead_letters, deliveries, limits, queue_messages, status_log
 from headrace.services.sns.records import Delivery, Publication
 from headrace.services.sns.rules import FIFO_SUFFIX
 from headrace.services.sns.together import Call, Together
@@ -34,7 +34,7 @@ def plan(topic: Topic, publications: Iterable[Publication]) -> Plan:
     """Which of the topic's subscriptions the publications are for, and what of them each is to get."""
     found: Plan = {}
     for publication in publications:
-        matching = topic.matching(filters.prepare(publication))
+        matching = topic.matching(publication)
         if topic.protection is not None and topic.protection.outbound:
             _plan_protected(found, topic.protection, publication, matching)
         else:
@@ -68,6 +68,11 @@ class _Send:
         self.publications = publications
         self.call = call
         self.direct = direct
+
+    @property
+    def succeeded(self) -> bool:
+        """Whether everything was taken, of a call that has ended."""
+        return self.call.error is None and not (self.call.result and self.call.result.get("Failed"))
 
     def failures(self) -> list[tuple[Publication, ServiceError]]:
         """What a queue did not take, and why. When the store failed there is no answer of a queue's."""
@@ -121,7 +126,8 @@ class Fanout:
         others += [call for send in at_once for call in self._redirect(together, send)]
         await together.finish()
         others += [call for send in later for call in self._redirect(together, send)]
-        await together.finish()
+        if not together.finished:
+            await together.finish()
         for call in (*(send.call for send in sends), *others):
             if call.error is not None and not isinstance(call.error, ServiceError):
                 raise call.error
@@ -205,6 +211,10 @@ class Fanout:
 
     def _redirect(self, together: Together, send: _Send) -> list[Call[Any]]:
         """Begin what is to become of messages that a queue did not take."""
+        if send.succeeded:
+            if send.direct:
+                self._log_delivered(send)
+            return []
         subscription = send.subscription
         calls: list[Call[Any]] = []
         for publication, error in send.failures():
@@ -213,8 +223,6 @@ class Fanout:
                 calls.append(together.begin(self._store(subscription, [publication])))
             else:
                 calls.append(together.begin(self._give_up(subscription, publication, error)))
-        if not calls and send.direct:
-            self._log_delivered(send)
         return calls
 
     async def _give_up(self, subscription: Subscription, publication: Publication, error: ServiceError) -> None:

@@ -214,6 +214,9 @@ SIGNING_KEY_BITS: Final = 2_048
 SECONDS_CACHED: Final = 64
 """Seconds whose text is kept: many messages are published in one."""
 
+SIGNATURES_KEPT: Final = 1_000
+"""Signatures that are kept for the endpoints that get the same message, and for those that get it again."""
+
 SIGNING_THREADS: Final = 4
 """Threads that messages are signed on, if the machine has as many cores."""
 

@@ -28,7 +28,7 @@ from headrace.services.sns.deliveries import Deliveries
 from headrace.services.sns.fanout import Fanout
 from headrace.services.sns.presence import Presence
 from headrace.services.sns.queue_calls import QueueCalls
-from headrace.services.sns.records import SubscriptionRecord, TopicRecord
+from headrace.services.sns.records import Publication, SubscriptionRecord, TopicRecord
 from headrace.services.sns.transports.choice import make_transports
 from headrace.services.sns.transports.sqs import SqsTransport
 from headrace.services.sns.workers import Workers
@@ -173,11 +173,12 @@ class Topic:
         if self.open.pop(known.record.id, None) is None and known.filtered:
             self.matcher.remove(known.record.id)
 
-    def matching(self, prepared: filters.Prepared) -> list[Subscription]:
+    def matching(self, publication: Publication) -> list[Subscription]:
         """The subscriptions that a message is for."""
         found = list(self.open.values())
         if len(found) != len(self.subscriptions):
-            found.extend(self.subscriptions[each] for each in self.matcher.matching(prepared))
+            matching = self.matcher.matching(filters.prepare(publication))
+            found.extend(self.subscriptions[each] for each in matching)
         return found
 
 
