@@ -29,7 +29,15 @@ from headrace import testing
 
 HERE = Path(__file__).parent
 ENGINE = os.environ.get("HEADRACE_TEST_ENGINE")
-ON_EVERY_ENGINE = ()
+ON_EVERY_ENGINE = (
+    "sns/test_filtering.py",
+    "sns/test_fifo.py",
+    "stream_queues/test_records.py",
+    "test_kinesis_streams.py",
+    "test_sqs_dead_letters.py",
+    "test_sqs_long_polling.py",
+    "test_sqs_visibility.py",
+)
 CACHE = HERE.parent.parent / ".cache" / "runtimes"
 
 

@@ -1,7 +1,7 @@
 """What all simulations share: the engines they run on.
 
 All runs are on the engine that HEADRACE_TEST_ENGINE names in the environment. Without it they are on the embedded one,
-and the first few of each kind on the cluster engine too.
+and the first few of those with seeds on the cluster engine too.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
@@ -17,6 +18,7 @@ from headrace.engines.sqlite import group_order
 from headrace.engines.sqlite.engine import SqliteEngine
 from headrace.primitives.engine import Engine
 
+HERE = Path(__file__).parent
 ENGINE = os.environ.get("HEADRACE_TEST_ENGINE")
 FEW = 2
 """Seeds that are run on the cluster engine when all are run on the embedded one."""
@@ -30,16 +32,18 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Of runs that are made on the embedded engine too, leave out all but a few on the cluster engine."""
-    many = [item for item in items if _is_more(item)]
+    many = {item for item in items if item.path.is_relative_to(HERE) and _is_more(item)}
     items[:] = [item for item in items if item not in many]
-    config.hook.pytest_deselected(items=many)
+    config.hook.pytest_deselected(items=list(many))
 
 
 def _is_more(item: pytest.Item) -> bool:
     chosen = item.callspec.params if isinstance(item, pytest.Function) and hasattr(item, "callspec") else {}
     if chosen.get("engine_name") != "nats":
         return False
-    return bool(chosen.get("slow_disk")) or (not ENGINE and chosen.get("seed", 0) >= FEW)  # its disk is NATS's
+    if chosen.get("slow_disk"):  # its disk is NATS's
+        return True
+    return not ENGINE and chosen.get("seed", FEW) >= FEW
 
 
 @pytest.fixture
