@@ -89,6 +89,7 @@ class Migration:
         if found != count:
             raise Mismatch(f"{count} messages of the queue {name} were moved, but {found} are there.")
         self.moved.queues += 1
+        await self._progress()
 
     async def _log(self, name: str) -> None:
         log = await self._origin.log(name)
@@ -105,6 +106,7 @@ class Migration:
         if last != log.last or count != log.last - first + 1 or found.last != log.last or found.floor < log.floor:
             raise Mismatch(f"The log {name} has the records {_span(log)}, but {_span(found)} are there.")
         self.moved.logs += 1
+        await self._progress()
 
     async def _entries(self) -> None:
         async for entries in self._origin.entries():

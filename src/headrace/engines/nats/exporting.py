@@ -10,6 +10,7 @@ from headrace.clock import Clock
 from headrace.engines.nats import receipts
 from headrace.engines.nats.engine import NatsEngine
 from headrace.engines.nats.log_state import Definition as LogDefinition
+from headrace.engines.nats.mirror import SPACES
 from headrace.engines.nats.options import Options
 from headrace.engines.nats.queue_bodies import Bodies
 from headrace.engines.nats.queue_keeping import KeptQueue
@@ -26,6 +27,7 @@ from headrace.primitives.transfer import (
     SLICE_BYTES,
     Attempt,
     Deduplicated,
+    NotReady,
     StoredLog,
     StoredMessage,
     StoredQueue,
@@ -47,6 +49,9 @@ class NatsOrigin:
         await self._engine.connect()
         if await self._mark.hold():
             await self._mark.check()
+        if not any([await self._engine.mirror.space(name).list("", max_entries=1) for name in SPACES]):
+            prefix = self._engine.connection.options.prefix
+            raise NotReady(f"There is no data on these NATS servers, with the prefix {prefix} and for this account.")
 
     async def close(self) -> None:
         """See `Origin.close`."""

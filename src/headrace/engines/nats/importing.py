@@ -120,10 +120,9 @@ class NatsDestination:
 
     async def put_attempts(self, attempts: Sequence[Attempt]) -> None:
         """See `Destination.put_attempts`."""
-        if attempts:
-            await self._write(
-                [Attempted(each.attempt_id, each.expires_ms, each.due_ms, each.given) for each in attempts], []
-            )
+        noted = [Attempted(each.attempt_id, each.expires_ms, each.due_ms, each.given) for each in attempts]
+        for start in range(0, len(noted), SLICE):
+            await self._write(noted[start : start + SLICE], [])
 
     async def end_queue(self) -> int:
         """See `Destination.end_queue`."""

@@ -247,6 +247,14 @@ async def test_a_directory_without_data_is_refused(tmp_path, nats, clock):
     assert not (tmp_path / "none").exists()
 
 
+async def test_servers_without_data_are_refused(nats, clock, tmp_path):
+    with pytest.raises(NotReady, match="no data"):
+        await move(NatsOrigin(nats, clock), SqliteDestination(str(tmp_path / "back"), clock))
+    engine = NatsEngine(nats, clock)
+    await engine.start()
+    await engine.close()
+
+
 async def test_a_destination_with_data_is_refused(filled, nats, clock, tmp_path):
     await move(SqliteOrigin(filled, clock), NatsDestination(nats, clock))
     with pytest.raises(NotReady, match="queues already"):
