@@ -8,11 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from headrace.testing import spawn
 from headrace.testing.process import StartError
 
 
-def test_sns_validator(javascript, tls):
+def test_sns_validator(javascript, spawn, tls):
     # The validator takes certificates over HTTPS only.
     with spawn(tls_cert=tls["cert"], tls_key=tls["key"]) as headrace:
         command = ["node", "--test", "--test-reporter=spec", "notifications.test.js"]
@@ -35,7 +34,7 @@ def certificate(headrace):
 
 
 @pytest.mark.parametrize("end", ["stop", "kill"])
-def test_the_key_outlives_the_process(tmp_path, end):
+def test_the_key_outlives_the_process(spawn, tmp_path, end):
     server = spawn(data=str(tmp_path))
     before = certificate(server)
     getattr(server, end)()
@@ -55,11 +54,11 @@ def own_key(tmp_path):
     return {name: str(path) for name, path in paths.items()}
 
 
-def test_a_key_of_ones_own(own_key):
+def test_a_key_of_ones_own(own_key, spawn):
     with spawn(**own_key) as headrace:
         assert certificate(headrace) == Path(own_key["signing_cert"]).read_bytes()
 
 
-def test_a_key_that_cannot_be_used_ends_the_start(own_key):
+def test_a_key_that_cannot_be_used_ends_the_start(own_key, spawn):
     with pytest.raises(StartError, match="messages cannot be signed with"):
         spawn(signing_key=own_key["signing_cert"], signing_cert=own_key["signing_cert"])
