@@ -159,6 +159,8 @@ def together(server: str, run: report.Run) -> Iterator[report.Figure]:
             cpu_s = subject.cpu_s()
             found = _read_all(subject.url, arns, shard, seconds=run.seconds * 5, expected=kept)
             records = sum(each["records"] for each in found)
+            if not records:
+                raise load.LoadFailed("no record was pushed")
             rates.append(records / max(each["seconds"] for each in found))
             cpu_us.append((subject.cpu_s() - cpu_s) * 1e6 / records)
     yield report.Figure(
