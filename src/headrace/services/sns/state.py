@@ -26,6 +26,7 @@ from headrace.services.sns import (
 from headrace.services.sns.census import Census
 from headrace.services.sns.deliveries import Deliveries
 from headrace.services.sns.fanout import Fanout
+from headrace.services.sns.presence import Presence
 from headrace.services.sns.queue_calls import QueueCalls
 from headrace.services.sns.records import Publication, SubscriptionRecord, TopicRecord
 from headrace.services.sns.transports.choice import make_transports
@@ -191,7 +192,8 @@ class State:
         self.census = Census(server.engine.metadata)
         self.queue_calls = QueueCalls(server)
         transports = {**make_transports(server), "sqs": SqsTransport(server)}
-        self.deliveries = Deliveries(server, transports, self.find_subscription)
+        self.presence = Presence(server)
+        self.deliveries = Deliveries(server, transports, self.find_subscription, self.presence)
         self.fanout = Fanout(self)
         self.workers = Workers(self)
         self._subscriptions = 0
@@ -203,6 +205,7 @@ class State:
     async def start(self) -> None:
         """Follow what changes in metadata, and go on with what waits to be delivered."""
         self._unwatch = self.server.engine.metadata.watch(records.PREFIX, self._changed)
+        await self.presence.start()
         await self.deliveries.start()
         await self.workers.start()
 
@@ -212,6 +215,7 @@ class State:
             self._unwatch()
         await self.workers.close()
         await self.deliveries.close()
+        await self.presence.close()
         signing.close(self.server)
         self.census.clear()
         self.arns.clear()
