@@ -6,6 +6,7 @@ import http.client
 import json
 import re
 import time
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 from urllib.parse import urlencode, urlsplit
 
@@ -23,6 +24,8 @@ HEADERS = {
 }
 CONFIRM_TIMEOUT_S = 30
 BATCH = 10
+PUBLISHERS = 8
+"""Connections that messages are published over."""
 
 
 class Sns:
@@ -105,11 +108,20 @@ def queue_arn(name: str) -> str:
 
 
 def publish(url: str, topic: str, count: int) -> None:
-    """Publish so many messages of 200 bytes, ten a call, over one connection."""
-    sns = Sns(url)
+    """Publish so many messages of 200 bytes, ten a call, over a few connections: one would wait for its answers more
+    than it publishes.
+    """
     params = {"TopicArn": topic}
     for at in range(1, BATCH + 1):
         prefix = f"PublishBatchRequestEntries.member.{at}."
         params |= {f"{prefix}Id": f"e{at}", f"{prefix}Message": "x" * 200}
-    for _ in range(count // BATCH):
-        sns.call("PublishBatch", **params)
+
+    def publish_share(calls: int) -> None:
+        sns = Sns(url)
+        for _ in range(calls):
+            sns.call("PublishBatch", **params)
+
+    calls = count // BATCH
+    shares = [calls // PUBLISHERS + (at < calls % PUBLISHERS) for at in range(PUBLISHERS)]
+    with ThreadPoolExecutor(PUBLISHERS) as publishers:
+        list(publishers.map(publish_share, shares))
