@@ -69,7 +69,7 @@ class Mirror:
         self._follower = Follower(
             jetstream,
             self.stream,
-            [f"{self._base}{space}.*" for space in SPACES] + [f"{self._base}reset"],
+            [f"{self._base}{space}.*" for space in SPACES] + [f"{self._base}reset", f"{self._base}sync"],
             on_message=self._receive,
             resume=self._resume,
             on_current=self._caught_up,
@@ -112,6 +112,15 @@ class Mirror:
         ack = await self.jetstream.publish(f"{self._base}reset", b"")
         await self.until(ack.sequence)
         await self.jetstream.call(f"STREAM.PURGE.{self.stream}", {"seq": ack.sequence})
+
+    async def sync(self) -> None:
+        """Return when the mirror has all that was stored before the call. Raises StorageError.
+
+        What was stored before this message was comes before it. A leader that was asked instead might be one that the
+        others have given up.
+        """
+        ack = await self.jetstream.publish_once(self.stream, [Outbound(f"{self._base}sync", b"", {})])
+        await self.until(ack.sequence)
 
     async def until(self, sequence: int) -> None:
         """Return when the mirror has what the stream had at that sequence. Raises Unavailable."""
@@ -186,6 +195,10 @@ class Space:
     async def get(self, key: str) -> Entry | None:
         """The record under the key, or None."""
         return self._entries.get(key) or await self._confirm(key)
+
+    async def sync(self) -> None:
+        """See `Mirror.sync`."""
+        await self._mirror.sync()
 
     def known(self, key: str) -> Entry | None:
         """The record as this process knows it, without asking."""

@@ -51,6 +51,8 @@ class StoredPublications:
         self._engine = state.server.engine
         self._opened: dict[str, bool] = {}
         """Opened queues by topic, each with the scope of deduplication it was opened with."""
+        self._adopted: set[str] = set()
+        """Queues that were taken over from processes that ended, and not yet looked at."""
         self._draining: dict[str, asyncio.Task[None]] = {}
         self._nudged: set[str] = set()
         self._looking: asyncio.Task[None] | None = None
@@ -166,17 +168,18 @@ class StoredPublications:
     async def _bring(self, topic_arn: str, queue: str, received: Sequence[Received]) -> None:
         """Bring a batch to the subscribers, archive it if the topic does, and remove it: all in one go."""
         topic = await self._state.load(*rules.parse_topic_arn(topic_arn))
-        removing = self._engine.queues.delete(queue, [each.receipt for each in received])
+        receipts = [each.receipt for each in received]
         if topic is None:  # it was deleted, and everything with it
-            await removing
+            await self._engine.queues.delete(queue, receipts)
             return
         publications = [_publication(each, fifo=topic.fifo) for each in received]
         plan = fanout.plan(topic, publications)
-        also: list[Coroutine[Any, Any, Any]] = [removing]
+        also: list[Coroutine[Any, Any, Any]] = []
         if topic.archive_days:
             # A subscription that is being replayed to gets these from the archive, when it has come so far.
             plan = {key: value for key, value in plan.items() if not self._state.workers.replays.holds_back(key)}
             also.append(archive.append(self._state.server, topic, publications))
+        also.append(self._engine.queues.delete(queue, receipts))
         await self._state.fanout.run(plan, *also)
 
     async def _unmark(self, topic_arn: str) -> None:
@@ -195,12 +198,13 @@ class StoredPublications:
         """Take up the queues that a stopped process left; where processes share the engine, again and again."""
         while True:
             try:
-                adopted = await self._presence.adopt(QUEUE_PREFIX)
+                await self._presence.adopt(QUEUE_PREFIX, self._adopted)
                 for entry in await self._presence.marked(QUEUE_PREFIX):
                     queue, _ = records.active_queue(entry.key)
                     topic_arn = queue.removeprefix(QUEUE_PREFIX)
-                    if topic_arn not in self._opened or queue in adopted:
+                    if topic_arn not in self._opened or queue in self._adopted:
                         self._wake(topic_arn)
+                        self._adopted.discard(queue)
             except StorageError as error:
                 log.warning("publications wait to be taken up", error=str(error))
                 await sleep(self._state.server.clock, limits.STORAGE_RETRY_MS)
