@@ -186,7 +186,8 @@ def clock() -> VirtualClock:
 def few_fresh(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     """On one of the SQLite engines, have FIFO groups written down so often that the few messages of tests are."""
     if "engine_name" in request.fixturenames and request.getfixturevalue("engine_name") == "sqlite-slow-disk":
-        monkeypatch.setattr(group_order, "FRESH_MAX", 3)
+        monkeypatch.setattr(group_order, "FRESH_MAX", 5)
+        monkeypatch.setattr(group_order, "WRITTEN_AT_ONCE", 2)
 
 
 @pytest.fixture

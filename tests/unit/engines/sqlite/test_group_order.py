@@ -87,6 +87,29 @@ def test_a_message_that_it_does_not_have_is_an_error_not_a_wrong_count(connectio
         order.remove(connection, [("a", identity(1))])
 
 
+def test_groups_are_written_down_in_turn_the_oldest_of_each_first(connection):
+    order = GroupOrder(QUEUE)
+    order.load(connection)
+    with mock.patch.object(group_order, "FRESH_MAX", 6), mock.patch.object(group_order, "WRITTEN_AT_ONCE", 2):
+        put(connection, order, *((group, identity(place)) for place, group in enumerate("bacaaa", 1)))
+        assert kept(connection) == [("a", identity(2)), ("a", identity(4))]
+        put(connection, order, ("a", identity(7)), ("d", identity(8)))
+        assert kept(connection) == [("a", identity(place)) for place in (2, 4, 5, 6)]
+        assert [first(connection, order, group, 10) for group in "abcd"] == [
+            [identity(place) for place in places] for places in ((2, 4, 5, 6, 7), (1,), (3,), (8,))
+        ]
+        reopened = GroupOrder(QUEUE)
+        assert reopened.load(connection) == 8
+        assert [reopened.holds_fresh(group) for group in "abcd"] == [True] * 4
+        assert first(connection, reopened, "a", 10) == [identity(place) for place in (2, 4, 5, 6, 7)]
+        put(connection, order, ("e", identity(9)), ("e", identity(10)))
+        assert [group for group, _ in kept(connection)] == ["a"] * 5 + ["b"]
+        assert connection.execute("SELECT grouped_through FROM queues").get == identity(0)
+        put(connection, order, ("f", identity(11)), ("f", identity(12)))
+    assert [group for group, _ in kept(connection)] == ["a"] * 5 + ["b", "c", "d"]
+    assert connection.execute("SELECT grouped_through FROM queues").get == identity(6)
+
+
 @pytest.mark.parametrize("seed", range(20))
 def test_it_tells_what_a_sorted_list_would(connection, seed):
     rng = random.Random(seed)
@@ -94,7 +117,8 @@ def test_it_tells_what_a_sorted_list_would(connection, seed):
     order.load(connection)
     model: dict[str, list[int]] = {}
     sequence = 0
-    with mock.patch.object(group_order, "FRESH_MAX", rng.choice([1, 5, 25])):
+    limits = mock.patch.multiple(group_order, FRESH_MAX=rng.choice([1, 5, 25]), WRITTEN_AT_ONCE=rng.choice([1, 3, 30]))
+    with limits:
         for _ in range(300):
             held = [(group, message) for group, messages in model.items() for message in messages]
             if rng.random() < 0.5 or not held:
@@ -109,6 +133,8 @@ def test_it_tells_what_a_sorted_list_would(connection, seed):
                 for group, message in gone:
                     model[group].remove(message)
             else:
+                unwritten = sorted({message for _, message in held} - {message for _, message in kept(connection)})
+                assert not unwritten or connection.execute("SELECT grouped_through FROM queues").get < unwritten[0]
                 order = GroupOrder(QUEUE)
                 assert order.load(connection) == len(held)
             group, count = rng.choice("abcde"), rng.randint(1, 25)

@@ -1,4 +1,4 @@
--- Which messages each FIFO group holds, in order, but for the newest: those after queues.grouped_through are told by
+-- Which messages each FIFO group holds, in order, but for some of those after queues.grouped_through: they are told by
 -- group in memory alone, and written here many at a time. It takes the place of an index, to which every message
 -- would be added by itself, each on another page.
 CREATE TABLE grouped (
