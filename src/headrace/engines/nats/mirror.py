@@ -73,6 +73,7 @@ class Mirror:
             on_message=self._receive,
             resume=self._resume,
             on_current=self._caught_up,
+            reached=self._reached,
         )
 
     def space(self, name: str) -> Space:
@@ -148,7 +149,13 @@ class Mirror:
         self._seen = set()
         return None
 
+    def _reached(self) -> int | None:
+        """The sequence up to which all is known; None while everything is read."""
+        return self._applied if self._current.is_set() and self._seen is None else None
+
     def _receive(self, message: Message, placed: Delivery) -> None:
+        if self._seen is None and placed.sequence <= self._applied:
+            return
         self._left_s = asyncio.get_running_loop().time() if self._current.is_set() else None
         space, _, rest = message.subject[len(self._base) :].decode().partition(".")
         if space == "reset":
