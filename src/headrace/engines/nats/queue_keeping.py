@@ -113,9 +113,7 @@ class KeptQueue:
 
     async def _read(self) -> None:
         """Bring the state up to the journal's end."""
-        newest = await self._jetstream.newest(self.stream, self.subject)
-        end = newest[0] if newest else self._end
-        while self._end < end:
+        while self._end < await self._last_place():
             found = await self._jetstream.get_many(
                 self.stream, self.subject, sequence=self._end + 1, max_messages=SLICE_CHUNKS, max_bytes=SLICE_BYTES
             )
@@ -124,7 +122,11 @@ class KeptQueue:
                 self.state.apply(chunk, *decode(stored.payload))
                 self._note(chunk)
             if not found:
-                await asyncio.sleep(BEHIND_S)  # a replica that is behind was asked
+                await asyncio.sleep(BEHIND_S)  # a replica that is behind was asked, or the queue is being dropped
+
+    async def _last_place(self) -> int:
+        newest = await self._jetstream.newest(self.stream, self.subject)
+        return newest[0] if newest else 0
 
     # --- changing ---
 
@@ -191,11 +193,11 @@ class KeptQueue:
                     self._writing.written.set_result(None)
                 self._writing = None
         except ApiError as refused:
-            self.fail(Overtaken() if refused.error in WRONG_LAST_SEQUENCE else refused)
+            self._not_written(Overtaken() if refused.error in WRONG_LAST_SEQUENCE else refused)
         except StorageError as cause:
-            self.fail(cause)
+            self._not_written(cause)
         except BaseException:
-            self.fail(Unavailable("The process is stopping."))
+            self._not_written(Unavailable("The process is stopping."))
             raise
         finally:
             self._writer = None
@@ -216,21 +218,28 @@ class KeptQueue:
 
     # --- ending ---
 
+    def _not_written(self, cause: Exception) -> None:
+        """The chunk that was being written was not, or perhaps was not."""
+        writing, self._writing = self._writing, None
+        if writing is not None:
+            _refuse(writing.written, cause)
+        self.fail(cause)
+
     def fail(self, cause: Exception) -> None:
-        """Give the queue up: whoever waits for it gets the cause, or looks again."""
+        """Give the queue up: whoever waits for it gets the cause, or looks again.
+
+        But what is being written just now is answered as its writing ends: when it is stored whoever keeps the queue
+        next knows of it, and to ask for it once more would be to do it twice.
+        """
         if self.stale:
             return
         self.stale = True
         self.given_up(self)
         self._cause = cause if isinstance(cause, Overtaken) else Overtaken()
-        pending = [*([self._writing] if self._writing else []), *self._closed]
-        futures = [each.written for each in pending]
+        for pending in self._closed:
+            _refuse(pending.written, cause)
         if self._written is not None:
-            futures.append(self._written)
-        for future in futures:
-            if not future.done():
-                future.set_exception(cause)
-                future.exception()  # whoever asked may have left
+            _refuse(self._written, cause)
         if self.alarm is not None:
             self.alarm.cancel()
         while self.waiters:
@@ -259,3 +268,9 @@ class KeptQueue:
 
 def _future() -> asyncio.Future[None]:
     return asyncio.get_running_loop().create_future()
+
+
+def _refuse(written: asyncio.Future[None], cause: Exception) -> None:
+    if not written.done():
+        written.set_exception(cause)
+        written.exception()  # whoever asked may have left
