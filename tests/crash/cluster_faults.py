@@ -12,12 +12,14 @@ from dataclasses import dataclass
 
 from .cluster_calls import Outage
 from .cluster_checker import Fault
-from .cluster_members import Cluster, HeadraceMember, Member, NatsMember
+from .cluster_members import Cluster, HeadraceMember, Member
 
 RESTART_S = 1.5
 """Between a member's end and its next start."""
-HOLD_S = float(os.environ.get("HEADRACE_CLUSTER_HOLD_S", "7"))
-"""How long members are paused or cut off: longer than every lease, and than anybody is waited for."""
+SHORT = os.environ.get("HEADRACE_CLUSTER_ROUNDS", "0") == "0"
+HOLD_S = float(os.environ.get("HEADRACE_CLUSTER_HOLD_S", "7" if SHORT else "13"))
+"""How long members are paused or cut off: longer than every lease, and than anybody is waited for. In the long run
+also longer than NATS takes to elect new leaders, so that it does not elect some once more when they come back."""
 BLINK_S = 2.0
 """Shorter than anybody is given up: what was paused goes on where it was."""
 
@@ -158,4 +160,15 @@ def report(table: dict[str, dict[str, float]]) -> str:
     return "\n".join(lines)
 
 
-__all__ = ["NatsMember", "Plan", "carry_out", "one_at_a_time", "report", "short", "two_at_once", "worst"]
+def longest(found: list[Outage], faults: list[Fault], count: int = 8) -> str:
+    """The longest of all, each with the seconds from the beginning of the fault before, for people."""
+    lines = []
+    for outage in sorted(found, key=lambda outage: -outage.seconds)[:count]:
+        before = [fault for fault in faults if fault.began <= outage.ended]
+        if before:
+            fault = before[-1]
+            span = f"from {outage.began - fault.began:+.1f} to {outage.ended - fault.began:+.1f}"
+            lines.append(
+                f"  {outage.seconds:5.1f} s  {outage.kind}, {span} of {fault.kind} ({', '.join(fault.victims)})"
+            )
+    return "\n".join(lines)

@@ -10,6 +10,7 @@ import sys
 import time
 import urllib.error
 import urllib.request
+from abc import ABC, abstractmethod
 from pathlib import Path
 from typing import IO
 
@@ -23,7 +24,7 @@ NOWHERE = "127.0.0.1:1"
 """What a server tells its cluster as its address, so that nobody goes there past the network of the test."""
 
 
-class Member:
+class Member(ABC):
     """A process of the cluster, by its `name`, at `port` of its own address."""
 
     def __init__(self, name: str, network: Network, folder: Path) -> None:
@@ -36,8 +37,9 @@ class Member:
         self.paused = False
         self.process: subprocess.Popen[bytes] | None = None
 
+    @abstractmethod
     def arguments(self) -> list[str]:
-        raise NotImplementedError
+        """The command line."""
 
     def start(self) -> None:
         """Start the process, without waiting for it."""
@@ -53,8 +55,9 @@ class Member:
     def running(self) -> bool:
         return self.process is not None and not self.paused
 
+    @abstractmethod
     def ready(self) -> bool:
-        raise NotImplementedError
+        """Whether it answers."""
 
     def wait_until_ready(self) -> None:
         deadline_s = time.monotonic() + START_S

@@ -27,7 +27,7 @@ log = structlog.get_logger()
 
 REQUEST_TIMEOUT_S: Final = 5.0
 """How long an answer is waited for unless the caller says otherwise."""
-SWEEP_S: Final = 0.25
+SWEEP_S: Final = 0.1
 """How often answers that are overdue are looked for; a timeout is exact to this."""
 PING_S: Final = 1.0
 """How often a silent server is asked whether it lives."""

@@ -6,8 +6,8 @@ import asyncio
 import base64
 import itertools
 import secrets
-from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, Final, NamedTuple
+from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
+from typing import Any, Final, NamedTuple, TypeVar
 
 import msgspec
 import orjson
@@ -26,6 +26,11 @@ ATTEMPT_S: Final = (0.5, 1.0, 2.0)
 """How long each attempt waits, the last one's time for all further ones. What was asked may have been sent to a server
 that is cut off, which others do not notice for a while; the next attempt may reach another.
 """
+READ_ATTEMPT_S: Final = (0.25, 0.5, 1.0, 2.0)
+"""The same for what any replica answers. Each time one of them is chosen by the servers, be it one that is paused."""
+COPIES: Final = 3
+"""When such a request was lost, so many are sent at once for a while, to have one of them reach a replica."""
+DOUBT_S: Final = 10.0
 PAUSE_S: Final = 0.05
 MAX_PAUSE_S: Final = 0.5
 WRITE_TIMEOUT_S: Final = 10.0
@@ -54,6 +59,9 @@ that there are too few of them for a stream: it helps to ask again."""
 _NOT_FOUND: Final = 404
 _END_OF_BATCH: Final = 204
 _REQUEST_TIMEOUT: Final = 408
+
+
+T = TypeVar("T")
 
 
 class Ack(NamedTuple):
@@ -106,6 +114,8 @@ class JetStream:
         self._name = secrets.token_hex(8)
         self._numbers = itertools.count()
         """With the name, what this connection publishes is told from all else."""
+        self._in_doubt_until_s = 0.0
+        """Until when a replica may be chosen that does not answer."""
         self.api = f"$JS.{options.domain}.API" if options.domain else "$JS.API"
 
     # --- the API ---
@@ -339,26 +349,30 @@ class JetStream:
         return stored(await self._direct(f"{self.api}.DIRECT.GET.{stream}", orjson.dumps(body)))
 
     async def _direct(self, subject: str, payload: bytes) -> Message:
-        """Ask until there is an answer: a stream may be without a leader for a moment."""
-        loop = asyncio.get_running_loop()
-        deadline_s, pause_s, attempts = loop.time() + API_TIMEOUT_S, PAUSE_S, _attempts()
-        while True:
-            try:
-                return await self.connection.request(subject, payload, timeout_s=next(attempts))
-            except Unavailable:
-                if loop.time() + pause_s >= deadline_s:
-                    raise
-            await asyncio.sleep(pause_s)
-            pause_s = min(MAX_PAUSE_S, 2 * pause_s)
+        """Ask any replica, until there is an answer: a stream may be without a leader for a moment."""
+        return await self._until_answered(
+            lambda attempt_s: self.connection.request(subject, payload, timeout_s=attempt_s), API_TIMEOUT_S
+        )
 
     async def _gather(self, stream: str, body: dict[str, Any], timeout_s: float) -> list[Stored]:
-        payload = orjson.dumps(body)
+        subject, payload = f"{self.api}.DIRECT.GET.{stream}", orjson.dumps(body)
+        return await self._until_answered(lambda attempt_s: self._gather_once(subject, payload, attempt_s), timeout_s)
+
+    async def _until_answered(self, ask: Callable[[float], Coroutine[Any, Any, T]], timeout_s: float) -> T:
+        """Ask, given how long to wait, until there is an answer. Raises Unavailable, ApiError."""
         loop = asyncio.get_running_loop()
-        deadline_s, pause_s, attempts = loop.time() + timeout_s, PAUSE_S, _attempts()
+        deadline_s, pause_s, attempts = loop.time() + timeout_s, PAUSE_S, _attempts(READ_ATTEMPT_S)
         while True:
+            attempt_s = next(attempts)
             try:
-                return await self._gather_once(f"{self.api}.DIRECT.GET.{stream}", payload, next(attempts))
+                if loop.time() > self._in_doubt_until_s:
+                    return await ask(attempt_s)
+                return await _first_of([ask(attempt_s) for _ in range(COPIES)])
+            except NoResponders:
+                if loop.time() + pause_s >= deadline_s:
+                    raise
             except Unavailable:
+                self._in_doubt_until_s = loop.time() + DOUBT_S
                 if loop.time() + pause_s >= deadline_s:
                     raise
             await asyncio.sleep(pause_s)
@@ -373,9 +387,23 @@ class JetStream:
             end()
 
 
-def _attempts() -> Iterator[float]:
+def _attempts(waits_s: Sequence[float] = ATTEMPT_S) -> Iterator[float]:
     """How long each attempt waits, one after the other."""
-    return itertools.chain(ATTEMPT_S, itertools.repeat(ATTEMPT_S[-1]))
+    return itertools.chain(waits_s, itertools.repeat(waits_s[-1]))
+
+
+async def _first_of(asked: Sequence[Coroutine[Any, Any, T]]) -> T:
+    """The first answer of any; the exception of the last one when none of them is answered."""
+    waiting = {asyncio.ensure_future(each) for each in asked}
+    try:
+        while True:
+            ended, waiting = await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+            for task in ended:
+                if task.exception() is None or (task is [*ended][-1] and not waiting):
+                    return task.result()
+    finally:
+        for task in waiting:
+            task.cancel()
 
 
 class _Gathering:

@@ -120,9 +120,7 @@ class KeptQueue:
 
     async def read(self) -> None:
         """Bring the state up to the journal's end."""
-        newest = await self._jetstream.newest(self.stream, self.subject)
-        end = newest[0] if newest else self._end
-        while self._end < end:
+        while self._end < await self._last_place():
             found = await self._jetstream.get_many(
                 self.stream, self.subject, sequence=self._end + 1, max_messages=SLICE_CHUNKS, max_bytes=SLICE_BYTES
             )
@@ -131,7 +129,11 @@ class KeptQueue:
                 self.state.apply(chunk, *decode(stored.payload))
                 self._note(chunk)
             if not found:
-                await asyncio.sleep(BEHIND_S)  # a replica that is behind was asked
+                await asyncio.sleep(BEHIND_S)  # a replica that is behind was asked, or the queue is being dropped
+
+    async def _last_place(self) -> int:
+        newest = await self._jetstream.newest(self.stream, self.subject)
+        return newest[0] if newest else 0
 
     # --- changing ---
 
@@ -199,11 +201,11 @@ class KeptQueue:
                         written.set_result(None)
                 self._writing = None
         except ApiError as refused:
-            self.fail(Overtaken() if refused.error in WRONG_LAST_SEQUENCE else refused)
+            self._not_written(Overtaken() if refused.error in WRONG_LAST_SEQUENCE else refused)
         except StorageError as cause:
-            self.fail(cause)
+            self._not_written(cause)
         except BaseException:
-            self.fail(Unavailable("The process is stopping."))
+            self._not_written(Unavailable("The process is stopping."))
             raise
         finally:
             self._writer = None
@@ -233,17 +235,26 @@ class KeptQueue:
 
     # --- ending ---
 
+    def _not_written(self, cause: Exception) -> None:
+        """The chunk that was being written was not, or perhaps was not."""
+        writing, self._writing = self._writing, None
+        for written in writing.waiting if writing is not None else ():
+            _refuse(written, cause)
+        self.fail(cause)
+
     def fail(self, cause: Exception) -> None:
-        """Give the queue up: whoever waits for it gets the cause, or looks again."""
+        """Give the queue up: whoever waits for it gets the cause, or looks again.
+
+        But what is being written just now is answered as its writing ends: when it is stored whoever keeps the queue
+        next knows of it, and to ask for it once more would be to do it twice.
+        """
         if self.stale:
             return
         self.stale = True
         self.given_up(self)
         self._cause = cause if isinstance(cause, Overtaken) else Overtaken()
-        pending = [*([self._writing] if self._writing else []), *self._closed]
-        for written in itertools.chain(self._waiting, *(each.waiting for each in pending)):
-            if not written.done():
-                written.set_exception(cause)
+        for written in itertools.chain(self._waiting, *(pending.waiting for pending in self._closed)):
+            _refuse(written, cause)
         if self.alarm is not None:
             self.alarm.cancel()
         while self.waiters:
@@ -268,3 +279,9 @@ class KeptQueue:
     async def bodies_of(self, chunks: list[Chunk]) -> None:
         """Have the bodies of these chunks in memory. Raises StorageError."""
         await self._bodies.fetch(self.stream, chunks)
+
+
+def _refuse(written: asyncio.Future[None], cause: Exception) -> None:
+    if not written.done():
+        written.set_exception(cause)
+        written.exception()  # whoever asked may have left

@@ -62,6 +62,8 @@ class Deliveries:
         self._transports = transports
         self._find = find
         self._opened: set[str] = set()
+        self._adopted: set[str] = set()
+        """Queues that were taken over from processes that ended, and not yet looked at."""
         self._workers: dict[str, OutgoingWorker] = {}
         self._looking: asyncio.Task[None] | None = None
         self._drops: set[asyncio.Task[None]] = set()
@@ -72,7 +74,8 @@ class Deliveries:
         """Go on with what a stopped process left, first with what is to stay in order, lest it be overtaken."""
         if isinstance(self._server.clock, VirtualClock):
             self._server.clock.outside.append(self._rest)
-        await self._take_up(await self._presence.adopt(QUEUE_PREFIX), ordered=True)
+        await self._presence.adopt(QUEUE_PREFIX, self._adopted)
+        await self._take_up(ordered=True)
         self._looking = asyncio.create_task(self._look())
 
     async def close(self) -> None:
@@ -206,14 +209,13 @@ class Deliveries:
 
     async def _look(self) -> None:
         """Take up the queues that a stopped process left; where processes share the engine, again and again."""
-        adopted: set[str] = set()
         while True:
             try:
-                await self._take_up(adopted, ordered=False)
+                await self._take_up(ordered=False)
                 if self._presence.shared:
                     await sleep(self._server.clock, limits.ACTIVE_LOOKED_MS)
-                    adopted = await self._presence.adopt(QUEUE_PREFIX)
-                    await self._take_up(adopted, ordered=True)
+                    await self._presence.adopt(QUEUE_PREFIX, self._adopted)
+                    await self._take_up(ordered=True)
                     continue
             except StorageError as error:
                 log.warning("deliveries wait to be taken up", error=str(error))
@@ -221,22 +223,21 @@ class Deliveries:
                 continue
             return
 
-    async def _take_up(self, adopted: set[str], *, ordered: bool) -> None:
+    async def _take_up(self, *, ordered: bool) -> None:
         """Start workers for the queues that hold something; only those of FIFO topics, or all others.
 
-        Looked at are those that this process marked before it began to use them, and those it has `adopted`.
+        Looked at are those that this process has marked and not begun to use, and those that it has adopted.
         """
         for entry in await self._presence.marked(QUEUE_PREFIX):
             queue, _ = records.active_queue(entry.key)
-            if (f"{FIFO_SUFFIX}:" in queue) != ordered or queue in self._workers:
+            if (f"{FIFO_SUFFIX}:" in queue) != ordered or (queue in self._opened and queue not in self._adopted):
                 continue
-            if queue in self._opened and queue not in adopted:
-                continue
-            if await self._holds_something(queue):
+            if queue in self._workers or await self._holds_something(queue):
                 self._wake(queue)
             elif queue not in self._opened:
                 # A send that opens the queue meanwhile has written the marker anew, and keeps it.
                 await self._presence.unmark_unchanged(entry)
+            self._adopted.discard(queue)
 
     async def _holds_something(self, queue: str) -> bool:
         try:

@@ -94,13 +94,13 @@ OUTGOING_RETENTION_MS: Final = 30 * 86_400_000
 OUTGOING_OPENED: Final = 100_000
 """Outgoing queues remembered as opened; above it they are opened anew when next used, which changes nothing."""
 
-ACTIVE_LOOKED_MS: Final = 3_000
+ACTIVE_LOOKED_MS: Final = 2_000
 """How often it is looked for what another process may have left, where several share an engine.
 
 The embedded engine has one process, which looks once, at its start.
 """
 
-PROCESS_MS: Final = 6_000
+PROCESS_MS: Final = 5_000
 """How long a process that says nothing is taken to live, where several share an engine."""
 
 ADOPTED_AT_ONCE: Final = 400

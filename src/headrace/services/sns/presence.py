@@ -95,13 +95,11 @@ class Presence:
 
     # --- others' markers ---
 
-    async def adopt(self, prefix: str) -> set[str]:
-        """Take over the markers of processes that have ended; the queues, whose names begin like this."""
-        adopted: set[str] = set()
+    async def adopt(self, prefix: str, adopted: set[str]) -> None:
+        """Take over the markers of processes that have ended, and add the queues, whose names begin like this."""
         for name in await self._names():
             if name != self._name and await self._has_ended(name):
-                adopted |= await self._take_over(name, prefix)
-        return adopted
+                await self._take_over(name, prefix, adopted)
 
     async def _names(self) -> list[str]:
         """The processes that have markers."""
@@ -119,8 +117,7 @@ class Presence:
         lease = records.process_lease(name)
         return await self._metadata.lease(lease, ttl_ms=limits.PROCESS_MS, holder=self._name) is not None
 
-    async def _take_over(self, name: str, prefix: str) -> set[str]:
-        queues: set[str] = set()
+    async def _take_over(self, name: str, prefix: str, adopted: set[str]) -> None:
         begin = records.active_key(prefix, name)
         while entries := await self._metadata.list(begin, max_entries=limits.ADOPTED_AT_ONCE):
             found = {records.active_queue(entry.key)[0]: entry for entry in entries}
@@ -129,9 +126,8 @@ class Presence:
             try:
                 await self._metadata.apply(writes)
             except Conflict:  # somebody else takes them over
-                break
-            queues |= found.keys()
-        return queues
+                return
+            adopted |= found.keys()
 
     # --- the lease ---
 

@@ -51,6 +51,8 @@ class StoredPublications:
         self._engine = state.server.engine
         self._opened: dict[str, bool] = {}
         """Opened queues by topic, each with the scope of deduplication it was opened with."""
+        self._adopted: set[str] = set()
+        """Queues that were taken over from processes that ended, and not yet looked at."""
         self._draining: dict[str, asyncio.Task[None]] = {}
         self._nudged: set[str] = set()
         self._looking: asyncio.Task[None] | None = None
@@ -196,12 +198,13 @@ class StoredPublications:
         """Take up the queues that a stopped process left; where processes share the engine, again and again."""
         while True:
             try:
-                adopted = await self._presence.adopt(QUEUE_PREFIX)
+                await self._presence.adopt(QUEUE_PREFIX, self._adopted)
                 for entry in await self._presence.marked(QUEUE_PREFIX):
                     queue, _ = records.active_queue(entry.key)
                     topic_arn = queue.removeprefix(QUEUE_PREFIX)
-                    if topic_arn not in self._opened or queue in adopted:
+                    if topic_arn not in self._opened or queue in self._adopted:
                         self._wake(topic_arn)
+                        self._adopted.discard(queue)
             except StorageError as error:
                 log.warning("publications wait to be taken up", error=str(error))
                 await sleep(self._state.server.clock, limits.STORAGE_RETRY_MS)

@@ -310,3 +310,41 @@ def test_what_may_be_known_goes_by_the_memory(tmp_path, monkeypatch):
     assert queue_room.memory_bytes() == machine // 4
     (tmp_path / "memory.max").write_text("1000000\n")
     assert queue_room.messages_allowed() == queue_room.LEAST
+
+
+async def test_what_is_being_written_when_a_queue_is_given_up_is_done_once(queue_process, monkeypatch):
+    keeper, other = await pair(queue_process)
+    [kept] = keeper.kept()
+    publish, stored, go_on = kept._jetstream.publish_once, asyncio.Event(), asyncio.Event()
+
+    async def publish_slowly(stream, messages):
+        ack = await publish(stream, messages)
+        if stream == kept.stream:
+            stored.set()
+            await go_on.wait()
+        return ack
+
+    monkeypatch.setattr(kept._jetstream, "publish_once", publish_slowly)
+    sending = asyncio.ensure_future(keeper.send("q", [message("a")]))
+    await asyncio.wait_for(stored.wait(), GUARD_S)
+    late = asyncio.ensure_future(keeper.send("q", [message("b")]))
+    await asyncio.sleep(0)
+    keeper._give_up(kept)
+    go_on.set()
+    await asyncio.wait_for(asyncio.gather(sending, late), GUARD_S)
+    assert sorted(bodies(await other.receive("q", max_messages=10))) == ["a", "b"]
+
+
+async def test_a_queue_that_is_dropped_while_it_is_taken_up(queue_process, monkeypatch):
+    keeper, _ = await pair(queue_process)
+    await keeper.send("q", [message("a")])
+    [kept] = keeper.kept()
+    keeper._give_up(kept)
+    get_many = kept._jetstream.get_many
+
+    async def drop_first(*arguments, **options):
+        await kept._jetstream.call(f"STREAM.PURGE.{kept.stream}", {"filter": kept.subject})
+        return await get_many(*arguments, **options)
+
+    monkeypatch.setattr(kept._jetstream, "get_many", drop_first)
+    assert (await asyncio.wait_for(keeper.depth("q"), GUARD_S)).visible == 0
