@@ -307,7 +307,7 @@ class QueueState:
                 self.dedup_ids.pop(key, None)
             elif kind == "move":
                 self.moves.discard(key)
-            elif self.attempts[key].expires_ms == expires_ms:
+            elif (kept := self.attempts.get(key)) is not None and kept.expires_ms == expires_ms:
                 del self.attempts[key]
 
     # --- keeping in step ---
