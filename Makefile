@@ -14,7 +14,7 @@ WORKERS ?= auto
 
 LOCK := --quiet --upgrade --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --no-annotate
 
-.PHONY: setup run test lint bench bench-peers example example-fanout docs compat lock clean help
+.PHONY: setup run test test-cluster lint bench bench-peers example example-fanout docs compat lock clean help
 
 help:  ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -39,6 +39,12 @@ run: $(SETUP)  ## Serve on http://127.0.0.1:4566, data in ./headrace-data
 
 test: $(SETUP)  ## Run the whole test suite
 	@$(BIN)/python -m pytest -n $(WORKERS) $(ARGS)
+
+ROUNDS ?= 1
+SEED ?= 1
+
+test-cluster: $(SETUP)  ## The cluster's failure test in full: each fault to each member, for about 20 minutes a round
+	@HEADRACE_CLUSTER_ROUNDS=$(ROUNDS) HEADRACE_CLUSTER_SEED=$(SEED) $(BIN)/python -m pytest -n 0 -s tests/crash/test_cluster_faults.py $(ARGS)
 
 lint: $(SETUP)  ## Check style and types
 	@$(BIN)/ruff check

@@ -183,7 +183,7 @@ class NatsDestination:
         chunk = payload(packed, first=first, at_ms=at_ms, total_before=state.total_bytes)
         message = Outbound(state.subject, chunk, {EXPECTED: state.place})
         ack = await self._engine.jetstream.publish_once(state.stream, [message])
-        state.advance(ack.sequence, first + packed.records - 1, state.total_bytes + packed.size, at_ms)
+        state.advance(ack.sequence, first + packed.records - 1, state.total_bytes + packed.size, at_ms, sealed=False)
 
     async def end_log(self) -> StoredLog:
         """See `Destination.end_log`."""

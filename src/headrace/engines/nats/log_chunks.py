@@ -14,7 +14,7 @@ import msgspec
 
 from headrace.engines.nats.jetstream import Stored
 from headrace.errors import StorageCorrupt
-from headrace.primitives.logs import Appending, Record
+from headrace.primitives.logs import SEAL, Appending, Record
 
 CHUNK_BYTES: Final = 128 * 1024
 """Keys and data in a chunk, unless a single record is larger: what a read of one record has to fetch."""
@@ -63,7 +63,7 @@ def pack(records: Sequence[Appending]) -> list[Packed]:
     size = 0
     for record in records:
         length = size_of(record.key, record.data)
-        if pairs and (size + length > CHUNK_BYTES or len(pairs) == CHUNK_RECORDS):
+        if pairs and (size + length > CHUNK_BYTES or len(pairs) == CHUNK_RECORDS or record.key == SEAL):
             packed.append(Packed(len(pairs), size, _ENCODER.encode(pairs)))
             pairs, size = [], 0
         pairs.append((record.key, record.data))
@@ -90,6 +90,11 @@ def parse(place: int, payload: bytes) -> Chunk:
         raise StorageCorrupt("A chunk of log records is damaged. Restore the streams from a backup.")
     _, first, count, at_ms, size, total_bytes = _HEAD.unpack_from(payload)
     return Chunk(place, first, first + count - 1, at_ms, size, total_bytes, payload)
+
+
+def is_seal(chunk: Chunk) -> bool:
+    """Whether the chunk is a log's seal, which is always a chunk of its own."""
+    return chunk.first == chunk.last and chunk.size == len(SEAL) and unpack(chunk)[0][0] == SEAL
 
 
 def unpack(chunk: Chunk) -> list[tuple[str, bytes]]:

@@ -101,7 +101,7 @@ class NatsLogs:
         await self._jetstream.call(f"STREAM.PURGE.{state.stream}", {"filter": state.subject})
 
     async def append(self, log: str, records: Sequence[Appending]) -> list[int]:
-        """Append the records, all or none, next to each other; their sequences. Raises LogMissing."""
+        """Append the records, all or none, next to each other; their sequences. Raises LogMissing, LogSealed."""
         state = await self._state(log)
         if not records:
             return []

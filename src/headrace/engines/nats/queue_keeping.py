@@ -90,6 +90,7 @@ class KeptQueue:
         self._bodies = bodies
         self._clock = clock
         self._end = 0
+        self._process = ""
         self._closed: deque[Pending] = deque()
         self._pending_bytes = 0
         self._waiting: Waiting = []
@@ -102,6 +103,7 @@ class KeptQueue:
 
     async def load(self, process: str) -> None:
         """Read the journal, and claim it for this process. Raises Overtaken, StorageError."""
+        self._process = process
         for _ in range(CLAIMS):
             await self.read()
             self.state.advance(self._clock.now_ms())
@@ -161,8 +163,14 @@ class KeptQueue:
         last = self._closed[-1] if self._closed else self._writing
         return last.waiting if last is not None else None
 
-    async def settled(self) -> None:
-        """Return when all that was done so far is durable. Raises Overtaken, StorageError."""
+    async def settled(self, *, sure: bool = False) -> None:
+        """Return when all that was done so far is durable. Raises Overtaken, StorageError.
+
+        `sure`: also when nothing was done, have it told by the journal that no other process keeps the queue by now.
+        For answers that say that something is not there: it may have come while this process was paused.
+        """
+        if sure and not self.state.effects:
+            self.state.effects.append(note(Claimed(self._process)))
         waiting = self.commit()
         if waiting is not None:
             written: asyncio.Future[None] = asyncio.get_running_loop().create_future()

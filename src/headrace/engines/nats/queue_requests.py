@@ -20,6 +20,7 @@ from headrace.primitives.queues import Depth, Outcome, Outgoing, Sent
 if TYPE_CHECKING:
     from headrace.engines.nats.queue_host import QueueHost
 
+_UNDENIED: Final = (Outcome.DONE, Outcome.MALFORMED)
 MESSAGE_BYTES: Final = 256
 """What a message takes in a chunk besides its texts, at most."""
 
@@ -88,7 +89,7 @@ class DeleteRequest(Request):
         state = kept.begin()
         claims = [receipts.decode(text, state.number) for text in self.receipts]
         outcomes = (fifo.delete if state.fifo else standard.delete)(state, claims)
-        await kept.settled()
+        await kept.settled(sure=_denied(outcomes))
         if kept.waiters:
             host.waiting.wake_available(kept)  # a group may be free now, or there may be room in flight
         return outcomes
@@ -106,7 +107,7 @@ class ChangeRequest(Request):
         claims = [(receipts.decode(text, state.number), hide_ms) for text, hide_ms in self.changes]
         change = fifo.change_visibility if state.fifo else standard.change_visibility
         outcomes = change(state, claims)
-        await kept.settled()
+        await kept.settled(sure=_denied(outcomes))
         if kept.waiters:
             host.waiting.wake_available(kept)
         return outcomes
@@ -133,7 +134,7 @@ class PurgeRequest(Request):
         state = kept.begin()
         if state.entries:
             state.do(Purged(state.next_sequence - 1))
-        await kept.settled()
+        await kept.settled(sure=True)
 
 
 class SettleRequest(Request):
@@ -169,3 +170,8 @@ class ArriveRequest(Request):
         await kept.settled()
         if kept.waiters:
             host.waiting.wake_sent(kept, arrived)
+
+
+def _denied(outcomes: list[Outcome]) -> bool:
+    """Whether something was not done because of what is not, or not any more, so."""
+    return any(outcome not in _UNDENIED for outcome in outcomes)

@@ -154,9 +154,7 @@ class QueueSweep:
                 if await self._jetstream.stream_info(stream) is None:
                     continue
                 subjects = await self._jetstream.subjects(stream)
-                numbers = (
-                    self._queues.numbers()
-                )  # after the look at the stream: a queue is defined before it is written
+                numbers = await self._queues.numbers()  # asked after: a queue is defined before it is written
                 for subject in subjects:
                     if int(subject.rsplit(".", 1)[1], 16) not in numbers:
                         await self._jetstream.call(f"STREAM.PURGE.{stream}", {"filter": subject})

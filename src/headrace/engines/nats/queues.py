@@ -227,8 +227,9 @@ class NatsQueues:
         """The queues that this process keeps now."""
         return list(self._kept.values())
 
-    def numbers(self) -> set[int]:
-        """The numbers of all queues that there are."""
+    async def numbers(self) -> set[int]:
+        """The numbers of all queues that there are now, whoever made them. Raises StorageError."""
+        await self._records.sync()
         return {definition.number for definition in self._definitions.values()}
 
     def unkept(self, after: str) -> str | None:

@@ -12,7 +12,7 @@ from typing import Final, NamedTuple
 import msgspec
 
 from headrace.errors import StorageCorrupt
-from headrace.primitives.logs import Appending, Record
+from headrace.primitives.logs import SEAL, Appending, Record
 
 CHUNK_BYTES: Final = 128 * 1024
 """Keys and data in a chunk, unless a single record is larger: what a read of one record has to fetch."""
@@ -52,7 +52,7 @@ def pack(records: Sequence[Appending]) -> list[Chunk]:
     size = 0
     for record in records:
         length = size_of(record.key, record.data)
-        if pairs and (size + length > CHUNK_BYTES or len(pairs) == CHUNK_RECORDS):
+        if pairs and (size + length > CHUNK_BYTES or len(pairs) == CHUNK_RECORDS or record.key == SEAL):
             chunks.append(Chunk(len(pairs), size, _ENCODER.encode(pairs)))
             pairs, size = [], 0
         pairs.append((record.key, record.data))
@@ -60,6 +60,11 @@ def pack(records: Sequence[Appending]) -> list[Chunk]:
     if pairs:
         chunks.append(Chunk(len(pairs), size, _ENCODER.encode(pairs)))
     return chunks
+
+
+def is_seal(chunk: Chunk) -> bool:
+    """Whether the chunk is a log's seal, which is always a chunk of its own."""
+    return chunk.records == 1 and chunk.size == len(SEAL) and unpack(chunk.encoded)[0][0] == SEAL
 
 
 def unpack(encoded: bytes) -> list[tuple[str, bytes]]:

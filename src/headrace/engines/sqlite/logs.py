@@ -17,10 +17,10 @@ from typing import Final
 from headrace.clock import Clock
 from headrace.engines.sqlite.connection import Connection
 from headrace.engines.sqlite.database import Database
-from headrace.engines.sqlite.log_chunks import Chunk, Reading, Row, pack
+from headrace.engines.sqlite.log_chunks import Chunk, Reading, Row, is_seal, pack
 from headrace.engines.sqlite.log_state import LogState
 from headrace.engines.sqlite.log_sweep import SWEEP_DELAY_MS, LogSweep
-from headrace.primitives.logs import Appending, LogMissing, LogSettings, Record, Tip
+from headrace.primitives.logs import Appending, LogMissing, LogSealed, LogSettings, Record, Tip
 
 SLICE_BYTES: Final = 1024 * 1024
 """Read at one go, besides the chunk that passes it; with SLICE_RECORDS about 2 ms of work."""
@@ -74,10 +74,12 @@ class SqliteLogs:
         await self._database.write(self._drop, log)
 
     async def append(self, log: str, records: Sequence[Appending]) -> list[int]:
-        """Append the records, all or none, next to each other; their sequences. Raises LogMissing."""
+        """Append the records, all or none, next to each other; their sequences. Raises LogMissing, LogSealed."""
         first = await self._database.write(self._append, log, pack(records))
         if first is None:
             raise LogMissing(log)
+        if first < 0:
+            raise LogSealed(-first)
         return list(range(first, first + len(records)))
 
     async def read(self, log: str, after: int, *, max_records: int, max_bytes: int) -> list[Record]:
@@ -183,10 +185,15 @@ class SqliteLogs:
         self._sweep_later()
 
     def _append(self, log: str, chunks: Sequence[Chunk]) -> int | None:
-        """The first sequence given, None when the log is missing: raising here would fail the whole turn."""
+        """The first sequence given: raising here would fail the whole turn.
+
+        None when the log is missing, the negative sequence of its seal when it is sealed.
+        """
         state = self._find(log)
         if state is None:
             return None
+        if state.sealed:
+            return -state.last
         first = following = state.last + 1
         at_ms = max(self._clock.now_ms(), state.appended_at_ms or 0)
         for count, size, encoded in chunks:
@@ -195,6 +202,7 @@ class SqliteLogs:
             self._database.connection.execute(_APPEND, values)
             state.appended(last, size, at_ms)
             following = last + 1
+        state.sealed = bool(chunks) and is_seal(chunks[-1])
         if state.retention_ms is not None:
             self._sweep.expect(at_ms + state.retention_ms)
         if log in self._waiting:

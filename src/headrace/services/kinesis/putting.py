@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from headrace.context import Context
 from headrace.errors import ServiceError, StorageError
-from headrace.primitives.logs import Appending, LogMissing
+from headrace.primitives.logs import Appending, LogMissing, LogSealed
 from headrace.services.kinesis import limits, records, rules
 from headrace.services.kinesis.state import Shard, State, Stream
 
@@ -134,7 +134,7 @@ async def _append_all(state: State, stream: Stream, placements: list[Placement],
 async def append(state: State, stream: Stream, placement: Placement, results: list[dict[str, Any]]) -> None:
     """Append records to their shard's log, and put ShardId and SequenceNumber of each into `results`, at its place.
 
-    A shard may be closed meanwhile. What was appended behind its end does not count, and goes to its children.
+    A shard may be closed meanwhile, by whichever process. Then its log is sealed, and its children take the records.
     """
     shard = placement.shard
     if not shard.opened:
@@ -143,11 +143,10 @@ async def append(state: State, stream: Stream, placement: Placement, results: li
         sequences = await state.server.engine.logs.append(shard.log, placement.appendings)
     except LogMissing:
         raise rules.no_such_stream(stream.name, stream.account) from None
-    if stream.due_ms <= state.server.clock.now_ms() or shard.record.closed_at_ms:
-        await state.settle(stream)
-        if 0 <= shard.record.ending < sequences[0]:
-            await _append_to_children(state, stream, placement, results)
-            return
+    except LogSealed:
+        await state.sealed(stream, shard)
+        await _append_to_children(state, stream, placement, results)
+        return
     base, shard_id = shard.base, shard.id
     for index, sequence in zip(placement.indexes, sequences, strict=True):
         number = str(base + (sequence << rules.SEQUENCE_SHIFT))

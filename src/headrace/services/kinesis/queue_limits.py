@@ -64,7 +64,7 @@ FEED_LOW: Final = 500
 FEED_ACTIVE_MS: Final = 30_000
 """A queue is fed for this long after a receive: somewhat longer than the longest wait."""
 
-FEED_LEASE_MS: Final = 30_000
+FEED_LEASE_MS: Final = 5_000
 """How long a process keeps the feeding of a queue to itself without renewing."""
 
 FEED_LOOK_AGAIN_MS: Final = 1_000
@@ -78,7 +78,7 @@ FOLLOWED_SHARDS: Final = 10_000
 DUE_SLICE: Final = 100
 """Entries looked at in one step."""
 
-DUE_LEASE_MS: Final = 10_000
+DUE_LEASE_MS: Final = 5_000
 """How long a process keeps this work to itself without renewing."""
 
 CLEAR_SLICE: Final = 500

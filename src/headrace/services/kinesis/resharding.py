@@ -26,6 +26,7 @@ async def split_shard(ctx: Context, params: dict[str, Any]) -> dict[str, Any]:
     stream = await state.find(ctx, params)
     at: int = int(params["NewStartingHashKey"])
     await accounts.check_account(ctx, shards=1)
+    await state.learn(stream, params["ShardToSplit"])
 
     def plan(old: StreamRecord) -> Plan:
         shard = _open_shard(stream, old, params["ShardToSplit"])
@@ -50,6 +51,7 @@ async def merge_shards(ctx: Context, params: dict[str, Any]) -> dict[str, Any]:
     """
     state: State = ctx.state
     stream = await state.find(ctx, params)
+    await state.learn(stream, params["ShardToMerge"], params["AdjacentShardToMerge"])
 
     def plan(old: StreamRecord) -> Plan:
         shard = _open_shard(stream, old, params["ShardToMerge"])

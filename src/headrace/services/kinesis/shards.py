@@ -33,6 +33,8 @@ async def read(state: State, stream: Stream, shard: Shard, after: int, *, max_re
     await state.open(stream, shard)
     try:
         found = await logs.read(shard.log, after, max_records=max_records, max_bytes=max_bytes)
+        if found and found[-1].key == records.SEAL:
+            await state.sealed(stream, shard)
         if shard.record.closed_at_ms:
             return await _read_closed(state, stream, shard, after, found)
         if not found:

@@ -18,7 +18,7 @@ import structlog
 from headrace.clock import VirtualClock, sleep
 from headrace.context import Server
 from headrace.errors import StorageError
-from headrace.primitives.metadata import Conflict
+from headrace.primitives.metadata import Conflict, Entry
 from headrace.primitives.queues import Outgoing, QueueMissing, QueueSettings, Sent
 from headrace.services.sns import limits, records
 from headrace.services.sns.outgoing import OutgoingWorker
@@ -57,6 +57,7 @@ class Deliveries:
         self._server = server
         self._transports = transports
         self._find = find
+        self._one_process = server.engine.name in limits.ENGINES_OF_ONE_PROCESS
         self._opened: set[str] = set()
         self._workers: dict[str, OutgoingWorker] = {}
         self._looking: asyncio.Task[None] | None = None
@@ -185,15 +186,18 @@ class Deliveries:
 
     async def _look(self) -> None:
         """Take up the queues that a stopped process left; where processes share the engine, again and again."""
-        clock = self._server.clock
+        after = ""
         while True:
             try:
-                await self._take_up(ordered=False)
+                if self._one_process:
+                    await self._take_up(ordered=False)
+                else:
+                    after = await self._take_up_some(after)
             except StorageError as error:
                 log.warning("deliveries wait to be taken up", error=str(error))
-            if self._server.engine.name in limits.ENGINES_OF_ONE_PROCESS:
+            if self._one_process:
                 return
-            await sleep(clock, limits.ACTIVE_LOOKED_MS)
+            await sleep(self._server.clock, limits.ACTIVE_LOOKED_MS)
 
     async def _take_up(self, *, ordered: bool) -> None:
         """Start workers for the queues that hold something; only those of FIFO topics, or all others."""
@@ -202,15 +206,29 @@ class Deliveries:
         while entries := await metadata.list(prefix, after=after):
             after = entries[-1].key
             for entry in entries:
-                queue = entry.key.removeprefix(records.ACTIVE_PREFIX)
-                if (f"{FIFO_SUFFIX}:" in queue) != ordered:
-                    continue
-                if queue in self._workers or await self._holds_something(queue):
-                    self._wake(queue)
-                elif queue not in self._opened:
-                    # A send that opens the queue meanwhile has written the marker anew, and keeps it.
-                    with contextlib.suppress(Conflict):
-                        await metadata.delete(entry.key, expected=entry.revision)
+                if (f"{FIFO_SUFFIX}:" in entry.key) == ordered:
+                    await self._consider(entry)
+
+    async def _take_up_some(self, after: str) -> str:
+        """Start workers for the next few queues, if they hold something; after which key to go on."""
+        prefix = records.active_key(QUEUE_PREFIX)
+        entries = await self._server.engine.metadata.list(prefix, after=after, max_entries=limits.ACTIVE_LOOKED)
+        for entry in entries:
+            await self._consider(entry)
+        return entries[-1].key if len(entries) == limits.ACTIVE_LOOKED else ""
+
+    async def _consider(self, entry: Entry) -> None:
+        """Start a worker for a queue if it holds something; else it need not be looked at again.
+
+        Another process may be about to send to it, having opened it before; so where there are several it is.
+        """
+        queue = entry.key.removeprefix(records.ACTIVE_PREFIX)
+        if queue in self._workers or await self._holds_something(queue):
+            self._wake(queue)
+        elif self._one_process and queue not in self._opened:
+            # A send that opens the queue meanwhile has written the marker anew, and keeps it.
+            with contextlib.suppress(Conflict):
+                await self._server.engine.metadata.delete(entry.key, expected=entry.revision)
 
     async def _holds_something(self, queue: str) -> bool:
         try:

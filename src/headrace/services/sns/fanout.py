@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import structlog
 
 from headrace.errors import ServiceError
-from headrace.services.sns import data_protection, dead_letters, deliveries, filters, queue_messages, status_log
+from headrace.services.sns import data_protection, dead_letters, deliveries, filters, limits, queue_messages, status_log
 from headrace.services.sns.records import Delivery, Publication
 from headrace.services.sns.rules import FIFO_SUFFIX
 from headrace.services.sns.together import Call, Together
@@ -89,20 +89,28 @@ class Fanout:
     def __init__(self, state: State) -> None:
         self._state = state
         self._server = state.server
+        self._one_process = state.server.engine.name in limits.ENGINES_OF_ONE_PROCESS
 
     async def run(self, plan: Plan, *also: Coroutine[Any, Any, Any]) -> None:
         """Carry out a plan, with what else (`also`) is to be part of it; all is stored when this returns.
 
-        Raises StorageError when the engine could not do its part: then the caller is to try again.
+        Where the engine cannot make it one commit, what else there is comes after the plan, one after the other: it
+        says that the plan was carried out. Raises StorageError when the engine could not do its part: then the caller
+        is to try again.
         """
-        together = Together()
         try:
-            await self._warm(plan)
-            wrappers = await self._wrap(plan)
-        except BaseException:
+            await self._carry_out(plan, also if self._one_process else ())
+            if not self._one_process:
+                for each in also:
+                    await each
+        finally:
             for each in also:
-                each.close()
-            raise
+                each.close()  # harmless when it has ended
+
+    async def _carry_out(self, plan: Plan, also: Sequence[Coroutine[Any, Any, Any]]) -> None:
+        together = Together()
+        await self._warm(plan)
+        wrappers = await self._wrap(plan)
         sends = []
         for subscription, publications in plan.items():
             sends.append(self._begin(together, subscription, publications, wrappers))

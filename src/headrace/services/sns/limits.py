@@ -82,7 +82,7 @@ ATTEMPT_REST_S: Final = 0.25
 REST_S: Final = 2.0
 """How long it does for all attempts together, each time it is moved."""
 
-BRING_MS: Final = 10_000
+BRING_MS: Final = 5_000
 """How long a stored publication is hidden while it is brought to the subscribers."""
 
 IDLE_WAIT_MS: Final = 60_000
@@ -94,11 +94,14 @@ OUTGOING_RETENTION_MS: Final = 30 * 86_400_000
 OUTGOING_OPENED: Final = 100_000
 """Outgoing queues remembered as opened; above it they are opened anew when next used, which changes nothing."""
 
-ACTIVE_LOOKED_MS: Final = 60_000
+ACTIVE_LOOKED_MS: Final = 5_000
 """How often outgoing queues are looked at that another process may have left, where several share an engine.
 
 The embedded engine has one process, which looks once, at its start.
 """
+
+ACTIVE_LOOKED: Final = 100
+"""Outgoing queues of each kind that are looked at each time: with many of them it takes longer until all were."""
 
 STORAGE_RETRY_MS: Final = 1_000
 """How long background work waits after the engine could not do its part."""

@@ -162,34 +162,38 @@ class StoredPublications:
     async def _bring(self, topic_arn: str, queue: str, received: Sequence[Received]) -> None:
         """Bring a batch to the subscribers, archive it if the topic does, and remove it: all in one go."""
         topic = await self._state.load(*rules.parse_topic_arn(topic_arn))
-        removing = self._engine.queues.delete(queue, [each.receipt for each in received])
+        receipts = [each.receipt for each in received]
         if topic is None:  # it was deleted, and everything with it
-            await removing
+            await self._engine.queues.delete(queue, receipts)
             return
         publications = [_publication(each, fifo=topic.fifo) for each in received]
         plan = fanout.plan(topic, publications)
-        also: list[Coroutine[Any, Any, Any]] = [removing]
+        also: list[Coroutine[Any, Any, Any]] = []
         if topic.archive_days:
             # A subscription that is being replayed to gets these from the archive, when it has come so far.
             plan = {key: value for key, value in plan.items() if not self._state.workers.replays.holds_back(key)}
             also.append(archive.append(self._state.server, topic, publications))
+        also.append(self._engine.queues.delete(queue, receipts))
         await self._state.fanout.run(plan, *also)
 
     async def _look(self) -> None:
         """Take up the queues that a stopped process left; where processes share the engine, again and again."""
         prefix = records.active_key(QUEUE_PREFIX)
+        one_process = self._engine.name in limits.ENGINES_OF_ONE_PROCESS
+        after = ""
         while True:
             try:
-                after = ""
-                while entries := await self._engine.metadata.list(prefix, after=after):
-                    after = entries[-1].key
-                    for entry in entries:
-                        self._wake(entry.key.removeprefix(prefix))
+                entries = await self._engine.metadata.list(prefix, after=after, max_entries=limits.ACTIVE_LOOKED)
+                for entry in entries:
+                    self._wake(entry.key.removeprefix(prefix))
+                after = entries[-1].key if len(entries) == limits.ACTIVE_LOOKED else ""
             except StorageError as error:
+                after = ""
                 log.warning("publications wait to be taken up", error=str(error))
-            if self._engine.name in limits.ENGINES_OF_ONE_PROCESS:
+            if not one_process:
+                await sleep(self._state.server.clock, limits.ACTIVE_LOOKED_MS)
+            elif not after:
                 return
-            await sleep(self._state.server.clock, limits.ACTIVE_LOOKED_MS)
 
 
 def _publication(received: Received, *, fifo: bool) -> Publication:

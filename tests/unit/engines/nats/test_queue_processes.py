@@ -158,6 +158,57 @@ async def test_a_keeper_that_was_overtaken_unawares_does_no_harm(queue_process):
     assert (len(keeper.kept()), len(other.kept())) == (0, 1)
 
 
+async def overtaken(queue_process, **settings):
+    """A process that does not know yet that another keeps the queue `q` by now; a message sent and received there."""
+    keeper, other = await pair(queue_process, **settings)
+    keeper._end_watch()
+    await other._records.put(keeper_key(other._definitions["q"].number), other.process.encode())
+    await other.send("q", [message("a", group="g"), message("b", group="other")])
+    [held] = await other.receive("q", max_messages=1)
+    assert keeper.kept()[0].state.entries == {}
+    return keeper, other, held
+
+
+@pytest.mark.parametrize("fifo", [False, True])
+async def test_who_was_overtaken_does_not_say_that_a_message_is_gone(queue_process, fifo):
+    keeper, other, held = await overtaken(queue_process, fifo=fifo)
+    assert await keeper.delete("q", [held.receipt]) == [Outcome.DONE]
+    depth = await other.depth("q")
+    assert (depth.visible, depth.in_flight) == (1, 0)
+
+
+async def test_who_was_overtaken_does_not_say_that_a_message_is_not_in_flight(queue_process):
+    keeper, other, held = await overtaken(queue_process)
+    assert await keeper.change_visibility("q", [(held.receipt, 0)]) == [Outcome.DONE]
+    assert (await other.depth("q")).visible == 2
+
+
+async def test_who_was_overtaken_purges_what_it_does_not_know(queue_process):
+    keeper, other, _ = await overtaken(queue_process)
+    await keeper.purge("q")
+    depth = await other.depth("q")
+    assert (depth.visible, depth.in_flight) == (0, 0)
+
+
+async def test_who_was_overtaken_does_not_say_that_nothing_is_left_to_move(queue_process):
+    keeper, other, _ = await overtaken(queue_process)
+    await other.open("to", QueueSettings())
+    assert await keeper.redrive("q", "to", 10) == 1
+
+
+async def test_who_lost_its_connection_is_asked_again(queue_process):
+    """A wait that it may not have heard of goes on, and hands a message out once."""
+    keeper, other = await pair(queue_process)
+    waiting = asyncio.create_task(other.receive("q", max_messages=1, wait_ms=20_000))
+    await until(lambda: keeper.kept()[0].waiters)
+    asked = next(iter(other._peers._waiting[keeper.process]))
+    keeper._peers._back()
+    await until(lambda: other._peers._waiting[keeper.process] and asked not in other._peers._waiting[keeper.process])
+    await other.send("q", [message("a")])
+    assert bodies(await asyncio.wait_for(waiting, GUARD_S)) == ["a"]
+    assert (len(keeper.kept()), len(other.kept())) == (1, 0)
+
+
 async def test_a_keeper_that_hears_of_its_successor_stops_at_once(queue_process):
     keeper, other = await pair(queue_process)
     waiting = asyncio.create_task(keeper.receive("q", max_messages=1, wait_ms=20_000))
