@@ -14,10 +14,11 @@ WORKERS ?= auto
 
 LOCK := --quiet --upgrade --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --no-annotate
 
-.PHONY: setup run test test-cluster lint bench bench-peers example example-fanout docs compat lock clean help
+.PHONY: setup run test test-cluster test-faults lint bench bench-peers
+.PHONY: example example-fanout example-clickstream docs compat lock clean help
 
 help:  ## List the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-19s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 setup: $(SETUP)  ## Make the virtual environment
 
@@ -43,8 +44,13 @@ test: $(SETUP)  ## Run the whole test suite
 ROUNDS ?= 1
 SEED ?= 1
 
-test-cluster: $(SETUP)  ## The cluster's failure test in full: each fault to each member, for about 20 minutes a round
+test-faults: $(SETUP)  ## The cluster's failure test in full: each fault to each member, for about 20 minutes a round
 	@HEADRACE_CLUSTER_ROUNDS=$(ROUNDS) HEADRACE_CLUSTER_SEED=$(SEED) $(BIN)/python -m pytest -n 0 -s tests/crash/test_cluster_faults.py $(ARGS)
+
+test-cluster: $(SETUP)  ## Run what tests the cluster engine: all SDK tests and simulations on it, the contract on three servers
+	@HEADRACE_TEST_ENGINE=nats $(BIN)/python -m pytest -n $(WORKERS) tests/sdk tests/simulation tests/unit/engines/nats $(ARGS)
+	@HEADRACE_TEST_CLUSTER=1 $(BIN)/python -m pytest -n $(WORKERS) tests/contract tests/cluster tests/crash \
+		-k "nats or cluster" $(ARGS)
 
 lint: $(SETUP)  ## Check style and types
 	@$(BIN)/ruff check
@@ -66,6 +72,9 @@ example: $(SETUP)  ## Run the spike buffer: a year of flights, a slow database, 
 
 example-fanout: $(SETUP)  ## Publish each order once: queues, e-mail and HTTP, each with its filter
 	@$(BIN)/python examples/order_fanout/run.py $(ARGS)
+
+example-clickstream: $(SETUP)  ## A stream of events, resharded while six consumers read it, two of them pushed to
+	@$(BIN)/python examples/clickstream/run.py $(ARGS)
 
 docs: $(DOCS_SETUP)  ## Build the documentation into site/; warnings are errors
 	@$(BIN)/mkdocs build --quiet --strict

@@ -72,9 +72,12 @@ def kept(server: str, run: report.Run) -> Iterator[report.Figure]:
         yield report.Figure("records kept: memory grown by, all read once", grown, "MB")
         taken = [_seek_ms(kinesis, stream, random.choice(shards), began_at) for _ in range(SEEKS)]
         yield report.Figure("seek by time, median", statistics.median(taken), "ms", at_most=5)
-        yield report.Figure("seek by time, p99", statistics.quantiles(taken, n=100)[98], "ms", at_most=5)
+        yield report.Figure("seek by time, p99", statistics.quantiles(taken, n=100)[98], "ms")
         echoes = [_echo_ms(streams.Kinesis(floor.url), stream) for _ in range(SEEKS)]
-        yield report.Figure("seek by time: one round trip at the floor, median", statistics.median(echoes), "ms")
+        yield report.Figure("seek by time: a round trip at the floor, median", statistics.median(echoes), "ms")
+        yield report.Figure(
+            "seek by time: a round trip at the floor, p99", statistics.quantiles(echoes, n=100)[98], "ms"
+        )
 
 
 def _seek_ms(kinesis: streams.Kinesis, stream: str, shard: str, began_at: float) -> float:

@@ -4,6 +4,7 @@ import backlog
 import cluster
 import fifo
 import idle_polls
+import kinesis_fan_out
 import kinesis_get
 import kinesis_put
 import kinesis_reshard
@@ -37,6 +38,9 @@ SCENARIOS: dict[str, report.Scenario] = {
     "records_kept": kinesis_get.kept,
     "reshard": kinesis_reshard.scenario,
     **cluster.SCENARIOS,
+    "fan_out_pushed": kinesis_fan_out.pushed,
+    "fan_out_together": kinesis_fan_out.together,
+    "fan_out_idle": kinesis_fan_out.idle,
 }
 
 if __name__ == "__main__":

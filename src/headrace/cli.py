@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, Final, NoReturn, get_args
 
 import click
 
-from headrace import __version__
+from headrace import __version__, limits
 from headrace.settings import (
     MEMORY,
     ClockName,
@@ -245,6 +245,7 @@ async def _until_stopped(app: App) -> None:
 def _announce(app: App) -> None:
     """Say that requests are accepted. The first line is what scripts wait for."""
     gc.freeze()  # what stands from the start is there to stay: collections need not look at it
+    gc.set_threshold(limits.COLLECTED_OBJECTS)
     click.echo(f"headrace ready on {app.server.base_url}")
     click.echo(f"{app.engine.describe()}; clock: {app.settings.clock}; quotas: {app.settings.quotas}")
     sys.stdout.flush()

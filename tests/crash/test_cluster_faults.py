@@ -3,7 +3,7 @@
 Three NATS servers and three Headrace processes, each a process of its own. All calls and answers are written down, and
 judged when the traffic has ended. The long run, each fault to each member and two at once, is
 
-    make test-cluster ROUNDS=1 SEED=7
+    make test-faults ROUNDS=1 SEED=7
 """
 
 from __future__ import annotations

@@ -24,7 +24,7 @@ from headrace.engines.nats.log_waiting import LogWaiting, sleep
 from headrace.engines.nats.log_writing import LogWriter
 from headrace.engines.nats.mirror import Space
 from headrace.errors import StorageError
-from headrace.primitives.logs import Appending, LogMissing, LogSettings, Record, Tip
+from headrace.primitives.logs import Appending, LogMissing, LogSealed, LogSettings, Record, Tip
 from headrace.primitives.metadata import Change, Conflict, Entry
 
 STATES_CACHED: Final = 20_000
@@ -107,6 +107,16 @@ class NatsLogs:
             return []
         first = await self._writer.append(state, list(records))
         return list(range(first, first + len(records)))
+
+    async def append_each(self, batches: Sequence[tuple[str, Sequence[Appending]]]) -> list[list[int] | Exception]:
+        """Append to several logs at once, to each as `append` does; what that gave or raised for each, in order."""
+        appending = [self.append(log, records) for log, records in batches]
+        outcomes: list[list[int] | Exception] = []
+        for outcome in await asyncio.gather(*appending, return_exceptions=True):
+            if isinstance(outcome, BaseException) and not isinstance(outcome, LogMissing | LogSealed | StorageError):
+                raise outcome
+            outcomes.append(outcome)
+        return outcomes
 
     async def read(self, log: str, after: int, *, max_records: int, max_bytes: int) -> list[Record]:
         """The records after sequence `after`, oldest first, up to both limits.

@@ -307,8 +307,8 @@ class QueueState:
                 self.dedup_ids.pop(key, None)
             elif kind == "move":
                 self.moves.discard(key)
-            elif (kept := self.attempts.get(key)) is not None and kept.expires_ms == expires_ms:
-                del self.attempts[key]
+            elif (attempt := self.attempts.get(key)) is not None and attempt.expires_ms == expires_ms:
+                del self.attempts[key]  # one made again within a millisecond is remembered twice
 
     # --- keeping in step ---
 
