@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import abc
 import json
 import os
 import signal
@@ -23,7 +24,7 @@ NOWHERE = "127.0.0.1:1"
 """What a server tells its cluster as its address, so that nobody goes there past the network of the test."""
 
 
-class Member:
+class Member(abc.ABC):
     """A process of the cluster, by its `name`, at `port` of its own address."""
 
     def __init__(self, name: str, network: Network, folder: Path) -> None:
@@ -36,8 +37,9 @@ class Member:
         self.paused = False
         self.process: subprocess.Popen[bytes] | None = None
 
+    @abc.abstractmethod
     def arguments(self) -> list[str]:
-        raise NotImplementedError
+        """The command line of the process."""
 
     def start(self) -> None:
         """Start the process, without waiting for it."""
@@ -53,8 +55,9 @@ class Member:
     def running(self) -> bool:
         return self.process is not None and not self.paused
 
+    @abc.abstractmethod
     def ready(self) -> bool:
-        raise NotImplementedError
+        """Whether it serves."""
 
     def wait_until_ready(self) -> None:
         deadline_s = time.monotonic() + START_S
