@@ -10,6 +10,7 @@ import pytest
 
 from headrace.clock import VirtualClock
 from headrace.context import Context, Principal, Quotas, Server
+from headrace.engines.sqlite import database
 from headrace.engines.sqlite.engine import SqliteEngine
 from headrace.errors import ServiceError
 from headrace.services.kinesis import limits, operations
@@ -161,8 +162,12 @@ async def unlimited(clock: VirtualClock) -> AsyncIterator[Kinesis]:
 
 
 @pytest.fixture
-async def durable(tmp_path: Path, clock: VirtualClock) -> AsyncIterator[Stage]:
-    """A stage whose data outlives `restart`, without throughput limits."""
+async def durable(tmp_path: Path, clock: VirtualClock, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Stage]:
+    """A stage whose data outlives `restart`, without throughput limits.
+
+    It commits on the loop, however slow the disk is: a clock that is moved waits for the loop, not for threads.
+    """
+    monkeypatch.setattr(database, "SLOW_SYNC_S", 1e9)
     stage = Stage(str(tmp_path / "data"), clock, throughput=False)
     yield stage
     await stage.stop()
