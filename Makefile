@@ -14,10 +14,10 @@ WORKERS ?= auto
 
 LOCK := --quiet --upgrade --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --no-annotate
 
-.PHONY: setup run test lint bench bench-peers example example-fanout docs compat lock clean help
+.PHONY: setup run test test-cluster lint bench bench-peers example example-fanout example-clickstream docs compat lock clean help
 
 help:  ## List the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-19s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 setup: $(SETUP)  ## Make the virtual environment
 
@@ -40,6 +40,11 @@ run: $(SETUP)  ## Serve on http://127.0.0.1:4566, data in ./headrace-data
 test: $(SETUP)  ## Run the whole test suite
 	@$(BIN)/python -m pytest -n $(WORKERS) $(ARGS)
 
+test-cluster: $(SETUP)  ## Run what tests the cluster engine: all SDK tests and simulations on it, the contract on three servers
+	@HEADRACE_TEST_ENGINE=nats $(BIN)/python -m pytest -n $(WORKERS) tests/sdk tests/simulation tests/unit/engines/nats $(ARGS)
+	@HEADRACE_TEST_CLUSTER=1 $(BIN)/python -m pytest -n $(WORKERS) tests/contract tests/cluster tests/crash \
+		-k "nats or cluster" $(ARGS)
+
 lint: $(SETUP)  ## Check style and types
 	@$(BIN)/ruff check
 	@$(BIN)/ruff format --check
@@ -60,6 +65,9 @@ example: $(SETUP)  ## Run the spike buffer: a year of flights, a slow database, 
 
 example-fanout: $(SETUP)  ## Publish each order once: queues, e-mail and HTTP, each with its filter
 	@$(BIN)/python examples/order_fanout/run.py $(ARGS)
+
+example-clickstream: $(SETUP)  ## A stream of events, resharded while six consumers read it, two of them pushed to
+	@$(BIN)/python examples/clickstream/run.py $(ARGS)
 
 docs: $(DOCS_SETUP)  ## Build the documentation into site/; warnings are errors
 	@$(BIN)/mkdocs build --quiet --strict

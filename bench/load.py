@@ -38,6 +38,8 @@ class Load:
     broken: int
     cpu_s: float = 0
     """Processor time the server used meanwhile; see `Server.metered`."""
+    behind_cpu_s: float = 0
+    """Processor time of what stands behind the server."""
     counters: dict[str, int] = field(default_factory=dict)
 
     @property
@@ -88,11 +90,21 @@ def _load(figures: dict[str, int]) -> Load:
     )
 
 
-def sending(url: str, queue: str, *, seconds: float, action: str = "one", groups: int = 0, count: int = 0) -> Load:
+def sending(
+    url: str,
+    queue: str,
+    *,
+    seconds: float,
+    action: str = "one",
+    groups: int = 0,
+    count: int = 0,
+    connections: int = CONNECTIONS,
+) -> Load:
     """SendMessage (`one`) or SendMessageBatch of 10 (`batch`). Raises LoadFailed when any is not answered with 200."""
     limit = {"count": count} if count else {}
     run = f"{time.time_ns() % 10**13}"
-    load = wrk("send.lua", url, seconds=seconds, queue=queue, action=action, groups=groups, run=run, **limit)
+    chosen: dict[str, str | int] = {"queue": queue, "action": action, "groups": groups, "run": run, **limit}
+    load = wrk("send.lua", url, seconds=seconds, connections=connections, **chosen)
     return answered(load)
 
 
@@ -138,6 +150,7 @@ class Comparison:
     base_p99_ms: float
     cpu_us: float
     base_cpu_us: float
+    behind_cpu_us: float = 0
 
 
 def compare(
@@ -162,11 +175,12 @@ def compare(
         statistics.median(ratios),
         statistics.median(load.p99_ms for load in subjects),
         statistics.median(load.p99_ms for load in bases),
-        statistics.median(_cpu_us(load, rate) for load in subjects),
-        statistics.median(_cpu_us(load, base_rate) for load in bases),
+        statistics.median(_cpu_us(load, load.cpu_s, rate) for load in subjects),
+        statistics.median(_cpu_us(load, load.cpu_s, base_rate) for load in bases),
+        statistics.median(_cpu_us(load, load.behind_cpu_s, rate) for load in subjects),
     )
 
 
-def _cpu_us(load: Load, rate: Callable[[Load], float]) -> float:
+def _cpu_us(load: Load, cpu_s: float, rate: Callable[[Load], float]) -> float:
     """Processor time for one of what `rate` counts."""
-    return load.cpu_s * 1e6 / max(1.0, rate(load) * load.seconds)
+    return cpu_s * 1e6 / max(1.0, rate(load) * load.seconds)

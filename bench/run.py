@@ -1,6 +1,7 @@
 """Every scenario, one after the other, on the chosen servers."""
 
 import backlog
+import cluster
 import fifo
 import idle_polls
 import kinesis_fan_out
@@ -36,6 +37,7 @@ SCENARIOS: dict[str, report.Scenario] = {
     "get_records": kinesis_get.records,
     "records_kept": kinesis_get.kept,
     "reshard": kinesis_reshard.scenario,
+    **cluster.SCENARIOS,
     "fan_out_pushed": kinesis_fan_out.pushed,
     "fan_out_together": kinesis_fan_out.together,
     "fan_out_idle": kinesis_fan_out.idle,

@@ -62,11 +62,7 @@ class Server:
 
     def cpu_s(self) -> float:
         """Processor time all its processes have used, user and system."""
-        ticks = 0
-        for pid in self.pids():
-            fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-            ticks += int(fields[11]) + int(fields[12])
-        return ticks / _TICKS_PER_S
+        return sum(map(cpu_of, self.pids()))
 
     def metered(self, measured: Callable[[], load.Load]) -> load.Load:
         """Put a load on, and note what processor time this server used for it."""
@@ -90,6 +86,12 @@ class Server:
                     os.kill(pid, signal.SIGKILL)
             self.log.close()
         return time.monotonic() - began
+
+
+def cpu_of(pid: int) -> float:
+    """Processor time a process has used, user and system, in seconds."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / _TICKS_PER_S
 
 
 def free_port() -> int:
@@ -152,11 +154,11 @@ def _start_application(name: str, application: str) -> Server:
     return _start(name, command, port)
 
 
-def start_headrace(data: Path) -> Server:
-    """Headrace in its default, durable mode, throughput quotas lifted."""
+def start_headrace(data: Path, *options: str) -> Server:
+    """Headrace in its default, durable mode, throughput quotas lifted, with these options besides."""
     port = free_port()
     command = [sys.executable, "-m", "headrace", "serve", "--port", str(port), "--data", str(data), "--quotas", "none"]
-    return _start("headrace", command, port)
+    return _start("headrace", [*command, *options], port)
 
 
 def start_peer(name: str) -> Server:

@@ -13,7 +13,7 @@ import signal
 import socket
 import sys
 from collections.abc import Iterator
-from typing import Final
+from typing import Any, Final
 
 import click
 import msgspec
@@ -124,24 +124,32 @@ class Supervisor:
                 with contextlib.suppress(TimeoutError):
                     await asyncio.wait_for(self._stop.wait(), RESTART_PAUSE_S)
                     return
-                with contextlib.suppress(WorkerFailed):
-                    await self._start(number, settings)
+                await self._start_again(number, settings, stopping)
         finally:
             stopping.cancel()
 
+    async def _start_again(self, number: int, settings: Settings, stopping: asyncio.Future[Any]) -> None:
+        """Start the process, unless all are to end before it is ready. One that cannot be started is tried again."""
+        starting: asyncio.Future[Any] = asyncio.ensure_future(self._start(number, settings))
+        await asyncio.wait({starting, stopping}, return_when=asyncio.FIRST_COMPLETED)
+        starting.cancel()
+        with contextlib.suppress(asyncio.CancelledError, WorkerFailed, OSError):
+            await starting
+
     async def _end(self) -> list[int | None]:
-        """Ask all to end, and wait for them."""
-        for process in self._running.values():
-            if process.returncode is None:
-                process.terminate()
-        waits = [asyncio.ensure_future(process.wait()) for process in self._running.values()]
+        """Ask all that run to end, and wait for them; their exit codes."""
+        running = [process for process in self._running.values() if process.returncode is None]
+        for process in running:
+            process.terminate()
+        waits = [asyncio.ensure_future(process.wait()) for process in running]
         if waits:
             await asyncio.wait(waits, timeout=STOP_S)
-        for process in self._running.values():
+        for process in running:
             if process.returncode is None:
                 process.kill()
                 await process.wait()
-        return [process.returncode for process in self._running.values()]
+        asked = -signal.SIGTERM  # how one ends that was asked before it could listen
+        return [None if process.returncode == asked else process.returncode for process in running]
 
 
 @contextlib.contextmanager

@@ -7,18 +7,16 @@ HEADRACE_TEST_CLUSTER set in the environment all of its tests run on a cluster o
 
 from __future__ import annotations
 
-import asyncio
 import hashlib
 import itertools
 import os
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from pathlib import Path
 from unittest import mock
 
 import pytest
 
 from headrace.clock import VirtualClock
-from headrace.engines.nats.embedded import NatsServer, start_cluster
 from headrace.engines.sqlite import database, group_order
 from headrace.engines.sqlite.engine import SqliteEngine
 from headrace.primitives.engine import Engine
@@ -61,21 +59,6 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         if "reopen" in metafunc.fixturenames:
             names = [name for name in names if name in DURABLE]
         metafunc.parametrize("engine_name", names)
-
-
-@pytest.fixture(scope="session")
-def nats_servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[int], str]]:
-    """The URLs of one nats-server or of a cluster of three; started when first asked for, stopped at the end."""
-    running: dict[int, list[NatsServer]] = {}
-
-    def urls(count: int) -> str:
-        if count not in running:
-            running[count] = asyncio.run(start_cluster(tmp_path_factory.mktemp("nats"), count))
-        return ",".join(server.url for server in running[count])
-
-    yield urls
-    for server in itertools.chain.from_iterable(running.values()):
-        server.kill()
 
 
 @pytest.fixture

@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from headrace.primitives.logs import Appending, LogMissing, LogSettings, Record, Tip
+from headrace.primitives.logs import SEAL, Appending, LogMissing, LogSealed, LogSettings, Record, Tip
 
 FOREVER = LogSettings()
 WHOLE = {"max_records": 1_000_000, "max_bytes": 1 << 40}
@@ -215,6 +215,36 @@ async def test_a_log_opened_again_after_drop_is_empty(logs, clock):
     await logs.append("log", some("c"))
     await clock.advance(3_600_000)
     assert texts(await logs.read("log", 0, **WHOLE)) == ["c"]
+
+
+@pytest.mark.parametrize("at_once", [False, True])
+async def test_nothing_is_appended_behind_a_seal(logs, reopen, at_once):
+    seal, late = [Appending(SEAL, b"")], [Appending("late", b"x")]
+    await logs.append("log", [Appending("a", b"1"), Appending(SEAL[:1], b"2")])
+    if at_once:
+        outcomes = await asyncio.gather(
+            *(logs.append("log", each) for each in (seal, late, seal)), return_exceptions=True
+        )
+        assert outcomes[0] == [3]
+        assert [each.last for each in outcomes[1:]] == [3, 3]
+    else:
+        assert await logs.append("log", seal) == [3]
+    await refused(logs)
+    await refused((await reopen()).logs)
+
+
+async def refused(logs):
+    for records in ([Appending("late", b"x")], [Appending(SEAL, b"")], [Appending("big", b"x" * 300_000)]):
+        with pytest.raises(LogSealed) as caught:
+            await logs.append("log", records)
+        assert caught.value.last == 3
+    assert (await logs.tip("log")).last == 3
+
+
+async def test_what_only_looks_like_a_seal_is_none(logs):
+    for records in ([Appending("\0E", b"x")], [Appending("ab", b"")], [Appending("", b"\0E")]):
+        await logs.append("log", records)
+    await logs.append("log", some("a"))
 
 
 async def test_records_outlive_the_engine(logs, reopen):

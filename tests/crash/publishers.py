@@ -112,7 +112,7 @@ class Publisher:
 class WebEndpoint:
     """An HTTP endpoint that outlives the servers which send to it. It confirms, and keeps the texts it got."""
 
-    def __init__(self) -> None:
+    def __init__(self, host: str = "127.0.0.1") -> None:
         self.texts: list[str] = []
         self.changed = threading.Condition()
         endpoint = self
@@ -136,8 +136,8 @@ class WebEndpoint:
             def handle_error(self, request: Any, client_address: Any) -> None:
                 """A killed server breaks its connections; nobody need hear of it."""
 
-        self._server = Server(("127.0.0.1", 0), Handler)
-        self.url = f"http://127.0.0.1:{self._server.server_port}/"
+        self._server = Server((host, 0), Handler)
+        self.url = f"http://{host}:{self._server.server_port}/"
         threading.Thread(target=self._server.serve_forever, daemon=True).start()
 
     def take(self, message: dict[str, Any]) -> None:

@@ -109,19 +109,22 @@ class Resharder:
 
     def run(self) -> None:
         while True:
-            found = self.caller.call("ListShards", StreamName=self.stream, ShardFilter={"Type": "AT_LATEST"})["Shards"]
-            found.sort(key=lambda shard: int(shard["HashKeyRange"]["StartingHashKey"]))
-            try:
-                if len(found) < 2 or (len(found) < 6 and self.rng.random() < 0.5):
-                    self.split(self.rng.choice(found))
-                else:
-                    place = self.rng.randrange(len(found) - 1)
-                    self.merge(found[place], found[place + 1])
-            except Refused as refusal:
-                code = json.loads(refusal.args[1])["__type"]
-                # The last resharding is under way still, or has just closed the shard.
-                if code not in {"ResourceInUseException", "InvalidArgumentException"}:
-                    raise
+            self.step()
+
+    def step(self) -> None:
+        found = self.caller.call("ListShards", StreamName=self.stream, ShardFilter={"Type": "AT_LATEST"})["Shards"]
+        found.sort(key=lambda shard: int(shard["HashKeyRange"]["StartingHashKey"]))
+        try:
+            if len(found) < 2 or (len(found) < 6 and self.rng.random() < 0.5):
+                self.split(self.rng.choice(found))
+            else:
+                place = self.rng.randrange(len(found) - 1)
+                self.merge(found[place], found[place + 1])
+        except Refused as refusal:
+            code = json.loads(refusal.args[1])["__type"]
+            # The last resharding is under way still, or has just closed the shard.
+            if code not in {"ResourceInUseException", "InvalidArgumentException"}:
+                raise
 
     def split(self, shard: dict[str, Any]) -> None:
         first, last = (int(shard["HashKeyRange"][name]) for name in ("StartingHashKey", "EndingHashKey"))
@@ -230,10 +233,13 @@ class QueueConsumer:
 
     def run(self) -> None:
         while True:
-            records = self.receive(self.rng.randint(1, 10), self.rng.choice([1, 1, 2, 30]))
-            kept = [record for record in records if self.rng.random() < 0.9]
-            if kept:
-                self.acknowledge(kept)
+            self.step()
+
+    def step(self, timeouts: tuple[int, ...] = (1, 1, 2, 30)) -> None:
+        records = self.receive(self.rng.randint(1, 10), self.rng.choice(timeouts))
+        kept = [record for record in records if self.rng.random() < 0.9]
+        if kept:
+            self.acknowledge(kept)
 
     def receive(self, limit: int, timeout_s: int) -> list[dict[str, Any]]:
         acknowledged = set(self.deliveries.acknowledged)

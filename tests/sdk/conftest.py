@@ -2,6 +2,9 @@
 
 Most tests run twice: with the botocore of this environment, which speaks AWS JSON to SQS, and with the last one that
 spoke AWS Query, which lives in a process of its own (`runtimes/query_client.py`).
+
+All of them run on the engine that HEADRACE_TEST_ENGINE names in the environment. Without it they run on the embedded
+one, and those of the modules in ON_EVERY_ENGINE on the cluster engine too.
 """
 
 import base64
@@ -13,14 +16,28 @@ import os
 import shutil
 import subprocess
 import sys
+import uuid
 from pathlib import Path
 
 import boto3
 import pytest
+import trustme
 from botocore.config import Config
 from botocore.exceptions import ClientError
 
+from headrace import testing
+
 HERE = Path(__file__).parent
+ENGINE = os.environ.get("HEADRACE_TEST_ENGINE")
+ON_EVERY_ENGINE = (
+    "sns/test_filtering.py",
+    "sns/test_fifo.py",
+    "stream_queues/test_records.py",
+    "test_kinesis_streams.py",
+    "test_sqs_dead_letters.py",
+    "test_sqs_long_polling.py",
+    "test_sqs_visibility.py",
+)
 CACHE = HERE.parent.parent / ".cache" / "runtimes"
 
 
@@ -29,6 +46,56 @@ def pytest_collection_modifyitems(items):
     for item in items:
         if item.path.is_relative_to(HERE):
             item.add_marker(pytest.mark.timeout(600))
+
+
+def pytest_generate_tests(metafunc):
+    """Choose the engines that a test runs on."""
+    if "engine_name" in metafunc.fixturenames and ENGINE is None:
+        module = metafunc.definition.path.relative_to(HERE).as_posix()
+        if module in ON_EVERY_ENGINE:
+            metafunc.parametrize("engine_name", ["sqlite", "nats"], indirect=True, scope="session")
+
+
+@pytest.fixture(scope="session")
+def engine_name(request):
+    """The engine under test."""
+    return getattr(request, "param", ENGINE or "sqlite")
+
+
+@pytest.fixture(scope="session")
+def on_engine(engine_name, request):
+    """A function that adds to a server's settings those that choose the engine under test.
+
+    On NATS the data directory is a prefix; servers that are to keep nothing have one each.
+    """
+    if engine_name == "sqlite":
+        return lambda settings: settings
+    urls = request.getfixturevalue("nats_servers")(1)
+
+    def add(settings):
+        place = settings.get("data") or uuid.uuid4().hex
+        prefix = "t" + hashlib.sha256(place.encode()).hexdigest()[:12]
+        return {"engine": engine_name, "nats": urls, "nats_prefix": prefix, **settings}
+
+    return add
+
+
+@pytest.fixture(scope="session")
+def serve(on_engine):
+    """`headrace.testing.serve` on the engine under test."""
+    return lambda **settings: testing.serve(**on_engine(settings))
+
+
+@pytest.fixture(scope="session")
+def spawn(on_engine):
+    """`headrace.testing.spawn` on the engine under test."""
+    return lambda **settings: testing.spawn(**on_engine(settings))
+
+
+@pytest.fixture(scope="session")
+def headrace_settings(on_engine):
+    """The session's server too is on the engine under test."""
+    return on_engine({})
 
 
 @contextlib.contextmanager
@@ -95,6 +162,38 @@ def javascript(needs_tool):
         if stale:
             run("npm", "ci", "--no-audit", "--no-fund", "--ignore-scripts", cwd=folder)
     return folder
+
+
+@pytest.fixture
+def tls(tmp_path):
+    """The files of a certificate for 127.0.0.1, and of the authority that vouches for it."""
+    authority = trustme.CA()
+    leaf = authority.issue_cert("127.0.0.1")
+    paths = {name: tmp_path / f"{name}.pem" for name in ("cert", "key", "ca")}
+    paths["cert"].write_bytes(b"".join(each.bytes() for each in leaf.cert_chain_pems))
+    paths["key"].write_bytes(leaf.private_key_pem.bytes())
+    authority.cert_pem.write_to_path(paths["ca"])
+    return {name: str(path) for name, path in paths.items()}
+
+
+@pytest.fixture
+def run_aws(python_runtime, headrace, tmp_path):
+    """A function that runs the AWS CLI, its home in `tmp_path`, with the words after `aws`; the finished process."""
+    command = [python_runtime("awscli") / "aws", "--endpoint-url", headrace.endpoint_url]
+    environment = {
+        "PATH": os.environ["PATH"],
+        "HOME": str(tmp_path),
+        "AWS_DEFAULT_REGION": "us-east-1",
+        "AWS_ACCESS_KEY_ID": "headrace",
+        "AWS_SECRET_ACCESS_KEY": "headrace",
+        "AWS_DEFAULT_OUTPUT": "json",
+        "AWS_MAX_ATTEMPTS": "1",
+    }
+
+    def execute(*words):
+        return subprocess.run([*command, *words], env=environment, capture_output=True, text=True, check=False)
+
+    return execute
 
 
 class QueryDriver:
@@ -213,6 +312,18 @@ class Queue:
 
     def bodies(self, count=10, **options):
         return [message["Body"] for message in self.receive(count, **options)]
+
+    def gather(self, count, **options):
+        """Receive and delete until `count` messages have come, or none comes any more: they need not come together."""
+        messages = []
+        while len(messages) < count and (more := self.receive(WaitTimeSeconds=10, **options)):
+            messages += more
+            for message in more:
+                self.delete(message)
+        return messages
+
+    def gather_bodies(self, count):
+        return [message["Body"] for message in self.gather(count)]
 
     def delete(self, message):
         self.client.delete_message(QueueUrl=self.url, ReceiptHandle=message["ReceiptHandle"])

@@ -12,8 +12,6 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from headrace.testing import serve
-
 HERE = Path(__file__).parent / "runtimes"
 DEADLINE_S = 60
 
@@ -74,7 +72,7 @@ class Celery:
 
 
 @pytest.fixture
-def server():
+def server(serve):
     with serve() as headrace:
         yield headrace
 

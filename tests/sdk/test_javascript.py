@@ -5,11 +5,9 @@ import subprocess
 
 import pytest
 
-from headrace.testing import serve
-
 
 @pytest.mark.parametrize("name", ["sqs", "consumer"])
-def test_javascript(name, javascript):
+def test_javascript(name, javascript, serve):
     with serve() as headrace:
         command = ["node", "--test", "--test-reporter=spec", f"{name}.test.js"]
         environment = os.environ | {"HEADRACE_ENDPOINT": headrace.endpoint_url}

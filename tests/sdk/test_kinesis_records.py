@@ -7,13 +7,11 @@ import datetime as dt
 import pytest
 from botocore.exceptions import ClientError
 
-from headrace.testing.thread import serve
-
 SHARD = "shardId-000000000000"
 
 
 @pytest.fixture(scope="module")
-def server():
+def server(serve):
     """A server without throughput limits: these tests read more than five times a second."""
     with serve(quotas="none") as endpoint:
         yield endpoint
@@ -169,7 +167,7 @@ def test_streams_of_two_accounts_and_regions_are_apart(headrace, kinesis, make_s
     assert data((other.get_records(ShardIterator=answer["ShardIterator"], StreamARN=arn)["Records"],)) == [b"mine"]
 
 
-def test_throughput_is_limited_as_on_aws():
+def test_throughput_is_limited_as_on_aws(serve):
     with serve() as limited:
         kinesis = limited.client("kinesis")
         kinesis.create_stream(StreamName="clicks", ShardCount=1)
@@ -186,7 +184,7 @@ def test_throughput_is_limited_as_on_aws():
         kinesis.put_record(StreamName="clicks", Data=b"x" * 1_000_000, PartitionKey="k")
 
 
-def test_records_outlive_a_restart(tmp_path):
+def test_records_outlive_a_restart(serve, tmp_path):
     settings = {"data": str(tmp_path / "data"), "quotas": "none"}
     with serve(**settings) as first:
         kinesis = first.client("kinesis")
@@ -202,7 +200,7 @@ def test_records_outlive_a_restart(tmp_path):
         assert data(read(kinesis)) == [b"before", b"after"]
 
 
-def test_streams_of_a_resources_file_are_ready_at_the_start(tmp_path):
+def test_streams_of_a_resources_file_are_ready_at_the_start(serve, tmp_path):
     file = tmp_path / "streams.yaml"
     file.write_text("streams:\n  clicks: {shards: 2, retention_hours: 48, tags: {team: web}}\n  views:\n")
     with serve(resources=str(file), quotas="none") as server:

@@ -7,25 +7,11 @@ import urllib.request
 from pathlib import Path
 
 import pytest
-import trustme
 
-from headrace.testing import spawn
 from headrace.testing.process import StartError
 
 
-@pytest.fixture
-def tls(tmp_path):
-    """The files of a certificate for 127.0.0.1, and of the authority that vouches for it."""
-    authority = trustme.CA()
-    leaf = authority.issue_cert("127.0.0.1")
-    paths = {name: tmp_path / f"{name}.pem" for name in ("cert", "key", "ca")}
-    paths["cert"].write_bytes(b"".join(each.bytes() for each in leaf.cert_chain_pems))
-    paths["key"].write_bytes(leaf.private_key_pem.bytes())
-    authority.cert_pem.write_to_path(paths["ca"])
-    return {name: str(path) for name, path in paths.items()}
-
-
-def test_sns_validator(javascript, tls):
+def test_sns_validator(javascript, spawn, tls):
     # The validator takes certificates over HTTPS only.
     with spawn(tls_cert=tls["cert"], tls_key=tls["key"]) as headrace:
         command = ["node", "--test", "--test-reporter=spec", "notifications.test.js"]
@@ -48,7 +34,7 @@ def certificate(headrace):
 
 
 @pytest.mark.parametrize("end", ["stop", "kill"])
-def test_the_key_outlives_the_process(tmp_path, end):
+def test_the_key_outlives_the_process(spawn, tmp_path, end):
     server = spawn(data=str(tmp_path))
     before = certificate(server)
     getattr(server, end)()
@@ -68,11 +54,11 @@ def own_key(tmp_path):
     return {name: str(path) for name, path in paths.items()}
 
 
-def test_a_key_of_ones_own(own_key):
+def test_a_key_of_ones_own(own_key, spawn):
     with spawn(**own_key) as headrace:
         assert certificate(headrace) == Path(own_key["signing_cert"]).read_bytes()
 
 
-def test_a_key_that_cannot_be_used_ends_the_start(own_key):
+def test_a_key_that_cannot_be_used_ends_the_start(own_key, spawn):
     with pytest.raises(StartError, match="messages cannot be signed with"):
         spawn(signing_key=own_key["signing_cert"], signing_cert=own_key["signing_cert"])

@@ -11,19 +11,20 @@ import asyncio
 import random
 import tempfile
 from collections import defaultdict
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
 
 from headrace.clock import VirtualClock
 from headrace.context import Context, Principal, Quotas, Server
-from headrace.engines.sqlite.engine import SqliteEngine
 from headrace.errors import ServiceError
+from headrace.primitives.engine import Engine
 from headrace.services.kinesis import operations
 from headrace.services.kinesis.state import State
 
 T = TypeVar("T")
+Build = Callable[[str, VirtualClock], Engine]
 MEMORY = Path("/dev/shm")  # the data lies in memory where that is possible: what a device does is not tried here
 HOUR_MS = 3_600_000
 ITERATOR_MS = 300_000
@@ -71,7 +72,8 @@ class Reader:
 class StreamTrial:
     """One run."""
 
-    def __init__(self, seed: int) -> None:
+    def __init__(self, build: Build, seed: int) -> None:
+        self._build = build
         self.rng = random.Random(seed)
         self.runner = asyncio.Runner()
         self.directory = tempfile.TemporaryDirectory(prefix="headrace-stream-", dir=MEMORY if MEMORY.is_dir() else None)
@@ -87,7 +89,7 @@ class StreamTrial:
     # ---- the server
 
     def start(self) -> None:
-        self.engine = SqliteEngine(self.directory.name, self.clock)
+        self.engine = self._build(self.directory.name, self.clock)
 
         async def no_other_service(*_: Any, **__: Any) -> dict[str, Any]:
             raise AssertionError("Kinesis calls no other service here")

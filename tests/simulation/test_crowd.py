@@ -9,13 +9,12 @@ from __future__ import annotations
 import asyncio
 import random
 from collections import Counter, defaultdict
-from unittest import mock
 
 import pytest
 
 from headrace.clock import VirtualClock
 from headrace.engines.sqlite import database
-from headrace.engines.sqlite.engine import SqliteEngine
+from headrace.primitives.engine import Engine
 from headrace.primitives.queues import Outcome, Outgoing, QueueSettings, Received
 
 FOREVER_MS = 40_000_000
@@ -27,7 +26,7 @@ GROUPS = 5
 class Crowd:
     """Everyone at one queue."""
 
-    def __init__(self, engine: SqliteEngine, clock: VirtualClock, seed: int, *, fifo: bool) -> None:
+    def __init__(self, engine: Engine, clock: VirtualClock, seed: int, *, fifo: bool) -> None:
         self.queues, self.clock, self.fifo = engine.queues, clock, fifo
         self.rng = random.Random(seed)
         self.waiting: dict[str, list[str]] = defaultdict(list)
@@ -118,11 +117,11 @@ class Crowd:
 @pytest.mark.parametrize("fifo", [False, True], ids=["standard", "fifo"])
 @pytest.mark.parametrize("slow_disk", [False, True], ids=["quick-disk", "slow-disk"])
 @pytest.mark.parametrize("seed", range(4))
-async def test_a_crowd(tmp_path, fifo, slow_disk, seed):
+async def test_a_crowd(build, monkeypatch, tmp_path, fifo, slow_disk, seed):
+    monkeypatch.setattr(database, "SLOW_SYNC_S", -1.0 if slow_disk else 1e9)
     clock = VirtualClock(1_700_000_000_000)
-    engine = SqliteEngine(str(tmp_path), clock)
-    with mock.patch.object(database, "SLOW_SYNC_S", -1.0 if slow_disk else 1e9):
-        await engine.start()
+    engine = build(str(tmp_path), clock)
+    await engine.start()
     await engine.queues.open("q", QueueSettings(fifo=fifo))
     crowd = Crowd(engine, clock, seed, fifo=fifo)
     await crowd.run()

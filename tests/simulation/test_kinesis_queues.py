@@ -15,7 +15,7 @@ import pytest
 from headrace.services.kinesis import operations
 from headrace.services.kinesis.queue_limits import TRANSITION_MS
 
-from .stream_trial import STREAM, StreamTrial
+from .stream_trial import STREAM, Build, StreamTrial
 
 FIRST, LAST = (int(seed) for seed in os.environ.get("HEADRACE_SIMULATION_SEEDS", "0:8").split(":"))
 STEPS = 250
@@ -57,8 +57,8 @@ def dead_letters(max_receives: int) -> dict[str, Any]:
 class QueueTrial(StreamTrial):
     """A queue on a stream that is written to meanwhile."""
 
-    def __init__(self, seed: int) -> None:
-        super().__init__(seed)
+    def __init__(self, build: Build, seed: int) -> None:
+        super().__init__(build, seed)
         self.items: dict[bytes, Item] = {}
         self.handles: list[Handle] = []
         self.max_receives = self.rng.choice([1, 2, 3])
@@ -230,8 +230,8 @@ def step(trial: QueueTrial) -> None:
 
 
 @pytest.mark.parametrize("seed", range(FIRST, LAST))
-def test_a_seeded_run(seed: int) -> None:
-    trial = QueueTrial(seed)
+def test_a_seeded_run(build: Build, seed: int) -> None:
+    trial = QueueTrial(build, seed)
     try:
         trial.begin()
         for _ in range(STEPS):

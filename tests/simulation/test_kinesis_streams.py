@@ -9,7 +9,7 @@ import os
 
 import pytest
 
-from .stream_trial import HOUR_MS, StreamTrial
+from .stream_trial import HOUR_MS, Build, StreamTrial
 
 FIRST, LAST = (int(seed) for seed in os.environ.get("HEADRACE_SIMULATION_SEEDS", "0:10").split(":"))
 STEPS = 250
@@ -56,8 +56,8 @@ def step(trial: StreamTrial) -> None:
 
 
 @pytest.mark.parametrize("seed", range(FIRST, LAST))
-def test_a_seeded_run(seed: int) -> None:
-    trial = StreamTrial(seed)
+def test_a_seeded_run(build: Build, seed: int) -> None:
+    trial = StreamTrial(build, seed)
     try:
         trial.create(trial.rng.choice([1, 2, 5]))
         trial.begin_reader("TRIM_HORIZON")

@@ -11,9 +11,9 @@ import os
 import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule, run_state_machine_as_test
 
-from .trial import RETENTIONS_MS, SEND_DELAYS_MS, TIMEOUTS_MS, Trial
+from .trial import RETENTIONS_MS, SEND_DELAYS_MS, TIMEOUTS_MS, Build, Trial
 
 EXAMPLES = int(os.environ.get("HEADRACE_SIMULATION_EXAMPLES", "0"))
 PROFILE = settings(
@@ -37,9 +37,9 @@ class QueueMachine(RuleBasedStateMachine):
 
     fifo = False
 
-    def __init__(self) -> None:
+    def __init__(self, build: Build) -> None:
         super().__init__()
-        self.trial = Trial(fifo=self.fifo)
+        self.trial = Trial(build, fifo=self.fifo)
 
     @initialize(
         max_receives=st.sampled_from([0, 1, 2, 3]),
@@ -109,7 +109,7 @@ class FifoQueueMachine(QueueMachine):
     fifo = True
 
 
-TestStandardQueue = pytest.mark.timeout(1200)(QueueMachine.TestCase)
-TestStandardQueue.settings = PROFILE
-TestFifoQueue = pytest.mark.timeout(1200)(FifoQueueMachine.TestCase)
-TestFifoQueue.settings = PROFILE
+@pytest.mark.timeout(1200)
+@pytest.mark.parametrize("machine", [QueueMachine, FifoQueueMachine], ids=["standard", "fifo"])
+def test_a_queue(build: Build, machine: type[QueueMachine]) -> None:
+    run_state_machine_as_test(lambda: machine(build), settings=PROFILE)

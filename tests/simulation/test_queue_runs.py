@@ -10,7 +10,7 @@ import random
 
 import pytest
 
-from .trial import RETENTIONS_MS, SEND_DELAYS_MS, TIMEOUTS_MS, Trial
+from .trial import RETENTIONS_MS, SEND_DELAYS_MS, TIMEOUTS_MS, Build, Trial
 
 FIRST, LAST = (int(seed) for seed in os.environ.get("HEADRACE_SIMULATION_SEEDS", "0:12").split(":"))
 STEPS = 250
@@ -61,9 +61,9 @@ def step(trial: Trial, rng: random.Random) -> None:
 
 @pytest.mark.parametrize("fifo", [False, True], ids=["standard", "fifo"])
 @pytest.mark.parametrize("seed", range(FIRST, LAST))
-def test_a_seeded_run(fifo: bool, seed: int) -> None:
+def test_a_seeded_run(build: Build, fifo: bool, seed: int) -> None:
     rng = random.Random(seed)
-    trial = Trial(fifo=fifo)
+    trial = Trial(build, fifo=fifo)
     try:
         begin(trial, rng)
         for _ in range(STEPS):

@@ -1,4 +1,4 @@
-"""A queue and its dead-letter queue on the SQLite engine, every step held against the model.
+"""A queue and its dead-letter queue on an engine, every step held against the model.
 
 A `Trial` makes the steps it is told to; what tells it (Hypothesis, or a seeded random run) is elsewhere.
 """
@@ -8,19 +8,20 @@ from __future__ import annotations
 import asyncio
 import shutil
 import tempfile
-from collections.abc import Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
 import msgspec
 
 from headrace.clock import VirtualClock
-from headrace.engines.sqlite.engine import SqliteEngine
+from headrace.primitives.engine import Engine
 from headrace.primitives.queues import Outcome, Outgoing, OverInFlight, QueueSettings, Received
 
 from .model import Message, Model
 
 T = TypeVar("T")
+Build = Callable[[str, VirtualClock], Engine]
 MEMORY = Path("/dev/shm")  # the data lies in memory where that is possible: what a device does is not tried here
 QUEUES = ("main", "dead")
 RETENTIONS_MS = (60_000, 900_000, 345_600_000)
@@ -32,8 +33,9 @@ SEND_DELAYS_MS = (None, None, None, 0, 3000)
 class Trial:
     """One run. Numbers called `place` choose: which receipts, which group, which moment."""
 
-    def __init__(self, *, fifo: bool) -> None:
+    def __init__(self, build: Build, *, fifo: bool) -> None:
         self.fifo = fifo
+        self._build = build
         self.runner = asyncio.Runner()
         self.directory = Path(tempfile.mkdtemp(prefix="headrace-simulation-", dir=MEMORY if MEMORY.is_dir() else None))
         self.clock = VirtualClock(1_700_000_000_000)
@@ -41,8 +43,8 @@ class Trial:
         self.models: dict[str, Model] = {}
         self.bodies = 0
 
-    def start(self) -> SqliteEngine:
-        engine = SqliteEngine(str(self.directory), self.clock)
+    def start(self) -> Engine:
+        engine = self._build(str(self.directory), self.clock)
         self.run(engine.start())
         return engine
 

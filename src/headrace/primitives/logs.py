@@ -8,9 +8,12 @@ records are durable.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Protocol
+from typing import Final, Protocol
 
 import msgspec
+
+SEAL: Final = "\0E"
+"""A record with this key and no data ends its log: nothing is appended behind it, by whichever process."""
 
 
 class LogSettings(msgspec.Struct, frozen=True, kw_only=True):
@@ -51,6 +54,14 @@ class LogMissing(Exception):
     """The named log is not open here (never made, or dropped)."""
 
 
+class LogSealed(Exception):
+    """The log ends with a seal, whose sequence is `last`; nothing was appended."""
+
+    def __init__(self, last: int) -> None:
+        super().__init__(last)
+        self.last = last
+
+
 class Logs(Protocol):
     """All logs of one engine."""
 
@@ -61,7 +72,10 @@ class Logs(Protocol):
         """Remove the log with all it holds; a log opened under the name again starts empty."""
 
     async def append(self, log: str, records: Sequence[Appending]) -> list[int]:
-        """Append the records, all or none, next to each other; their sequences. Raises LogMissing."""
+        """Append the records, all or none, next to each other; their sequences. Raises LogMissing, LogSealed.
+
+        A seal is appended by itself: `[Appending(SEAL, b"")]`.
+        """
 
     async def append_each(self, batches: Sequence[tuple[str, Sequence[Appending]]]) -> list[list[int] | Exception]:
         """Append to several logs at once, to each as `append` does; what that gave or raised for each, in this order.

@@ -79,5 +79,11 @@ class Metadata(Protocol):
     def watch(self, prefix: str, callback: Callable[[Change], None]) -> Callable[[], None]:
         """Call `callback` with every change under `prefix` from now on; returns what ends the watch."""
 
+    async def sync(self) -> None:
+        """Return when this process knows all that was stored, by any process, before the call. Raises StorageError.
+
+        For who must not act on what others have changed meanwhile; reads are otherwise as current as watches.
+        """
+
     async def lease(self, name: str, *, ttl_ms: int, holder: str) -> Lease | None:
         """Take the lease if it is free, run out, or `holder`'s already; None when another holds it."""

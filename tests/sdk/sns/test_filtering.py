@@ -45,10 +45,10 @@ def test_each_subscriber_gets_what_it_asked_for(filtered, publish):
     publish("3", event="order_cancelled", price=1e3, vip="yes")
     publish("4", event=["order_placed", "other"])
     publish("5")
-    assert sorted(placed.bodies()) == ["1", "2", "4"]
-    assert sorted(dear.bodies()) == ["1", "3"]
-    assert sorted(other.bodies()) == ["4"]
-    assert sorted(either.bodies()) == ["2", "3"]
+    assert sorted(placed.gather_bodies(3)) == ["1", "2", "4"]
+    assert sorted(dear.gather_bodies(2)) == ["1", "3"]
+    assert sorted(other.gather_bodies(1)) == ["4"]
+    assert sorted(either.gather_bodies(2)) == ["2", "3"]
 
 
 def test_on_the_body(filtered, publish):
@@ -59,21 +59,21 @@ def test_on_the_body(filtered, publish):
     publish(json.dumps({"order": {"state": "placed", "items": items[1:]}}))
     publish(json.dumps({"order": {"state": "placed"}}))
     publish("no JSON", order="placed")
-    assert [json.loads(body)["n"] for body in queue.bodies()] == [1]
+    assert [json.loads(body)["n"] for body in queue.gather_bodies(1)] == [1]
 
 
 def test_a_text_for_queues_is_what_queues_filter(sns, topic, filtered):
     queue = filtered("q", {"a": [1]}, FilterPolicyScope="MessageBody")
     for at, texts in enumerate([{"default": '{"a":2}', "sqs": '{"a":1}'}, {"default": '{"a":1}', "sqs": '{"a":2}'}]):
         sns.publish(TopicArn=topic, Message=json.dumps(texts), MessageStructure="json", Subject=str(at))
-    assert queue.bodies() == ['{"a":1}']
+    assert queue.gather_bodies(1) == ['{"a":1}']
 
 
 def test_each_message_of_a_batch_is_filtered_by_itself(sns, topic, filtered):
     queue = filtered("q", {"n": [{"numeric": [">=", 2]}]})
     entries = [{"Id": str(n), "Message": str(n), "MessageAttributes": {"n": attribute(n)}} for n in range(4)]
     assert len(sns.publish_batch(TopicArn=topic, PublishBatchRequestEntries=entries)["Successful"]) == 4
-    assert sorted(queue.bodies()) == ["2", "3"]
+    assert sorted(queue.gather_bodies(2)) == ["2", "3"]
 
 
 def test_a_policy_is_changed_and_taken_away(sns, topic, make_queue, subscribe, publish):
@@ -91,7 +91,7 @@ def test_a_policy_is_changed_and_taken_away(sns, topic, make_queue, subscribe, p
     publish('{"a": "y"}', a="z")
     change("{}")
     publish("5")
-    assert sorted(queue.bodies()) == ["2", "5", '{"a": "y"}']
+    assert sorted(queue.gather_bodies(3)) == ["2", "5", '{"a": "y"}']
 
 
 def test_on_fifo_topics(sns, fifo_topic, make_queue, subscribe):
@@ -105,7 +105,7 @@ def test_on_fifo_topics(sns, fifo_topic, make_queue, subscribe):
             MessageDeduplicationId=str(n),
             MessageAttributes={"n": attribute(n)},
         )
-    assert queue.bodies(WaitTimeSeconds=5) == ["2", "3"]
+    assert queue.gather_bodies(2) == ["2", "3"]
 
 
 @pytest.mark.parametrize(

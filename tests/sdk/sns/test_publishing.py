@@ -52,7 +52,7 @@ def test_a_message_for_each_protocol(sns, topic, raw):
     texts = json.dumps({"default": "for all", "sqs": "for queues", "http": 1})
     sns.publish(TopicArn=topic, Message=texts, MessageStructure="json")
     sns.publish(TopicArn=topic, Message='{"default": "for all"}', MessageStructure="json")
-    assert sorted(raw.bodies(WaitTimeSeconds=5)) == ["for all", "for queues"]
+    assert sorted(raw.gather_bodies(2)) == ["for all", "for queues"]
 
 
 def test_a_topic_may_be_the_target(sns, topic, raw):
@@ -87,7 +87,7 @@ def test_a_batch_reaches_every_queue(sns, topic, make_queue, subscribe):
     assert len({each["MessageId"] for each in answer["Successful"]}) == 10
     assert answer["Failed"] == []
     for queue in queues:
-        assert sorted(queue.bodies(WaitTimeSeconds=5)) == [entry["Message"] for entry in entries]
+        assert sorted(queue.gather_bodies(len(entries))) == [entry["Message"] for entry in entries]
 
 
 def test_the_group_makes_queues_fair_and_the_trace_goes_on(sns, topic, raw):
@@ -228,11 +228,12 @@ def test_what_a_queue_refuses_goes_to_the_dead_letter_queue(sns, sqs, topic, mak
     policy = json.dumps({"deadLetterTargetArn": dead.arn})
     subscribe(topic, queue, RawMessageDelivery=raw_delivery, RedrivePolicy=policy)
     sns.publish(TopicArn=topic, Message="before")
+    assert len(queue.gather(1)) == 1
     sqs.delete_queue(QueueUrl=queue.url)
     sns.publish(TopicArn=topic, Message="after", MessageAttributes=ATTRIBUTES)
     entries = [{"Id": str(number), "Message": f"m{number}"} for number in range(3)]
     sns.publish_batch(TopicArn=topic, PublishBatchRequestEntries=entries)
-    messages = dead.receive(WaitTimeSeconds=5, MessageAttributeNames=["All"])
+    messages = dead.gather(4, MessageAttributeNames=["All"])
     texts = [each["Body"] if raw_delivery == "true" else json.loads(each["Body"])["Message"] for each in messages]
     assert sorted(texts) == ["after", "m0", "m1", "m2"]
     attributes = [each["MessageAttributes"] for each in messages if "MessageAttributes" in each]

@@ -4,11 +4,9 @@ import json
 
 import pytest
 
-from headrace.testing import spawn
-
 
 @pytest.fixture
-def start(tmp_path):
+def start(spawn, tmp_path):
     """A function that starts a server on the test's data directory; it is ended with the test."""
     running = []
 

@@ -13,8 +13,6 @@ import pytest
 import trustme
 from aiosmtpd.smtp import SMTP, AuthResult, LoginPassword
 
-from headrace.testing import serve
-
 PATIENCE_S = 30
 
 
@@ -127,7 +125,7 @@ def mail_server():
 
 
 @pytest.fixture
-def serve_with():
+def serve_with(serve):
     """A function that starts a Headrace with these settings; ended with the test."""
     with contextlib.ExitStack() as stack:
         yield lambda **settings: stack.enter_context(serve(**settings))

@@ -12,8 +12,6 @@ import urllib.request
 import pytest
 import trustme
 
-from headrace.testing import serve
-
 PATIENCE_S = 30
 """How long a test waits for something that has to happen, before it fails."""
 
@@ -242,6 +240,6 @@ def until_posted(headrace):
 
 
 @pytest.fixture(scope="session")
-def serve_with():
+def serve_with(serve):
     """What serves with settings of the test's own, as a context manager."""
     return serve

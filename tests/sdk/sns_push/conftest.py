@@ -17,8 +17,6 @@ import trustme
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat
 
-from headrace.testing import serve
-
 PATIENCE_S = 30
 
 
@@ -228,7 +226,7 @@ def public_pem():
 
 
 @pytest.fixture
-def serve_with():
+def serve_with(serve):
     """A function that starts a Headrace with these settings; ended with the test."""
     with contextlib.ExitStack() as stack:
         yield lambda **settings: stack.enter_context(serve(**settings))

@@ -11,8 +11,6 @@ import urllib.parse
 
 import pytest
 
-from headrace.testing import serve
-
 PATIENCE_S = 30
 
 
@@ -197,7 +195,7 @@ def gateway():
 
 
 @pytest.fixture
-def serve_with():
+def serve_with(serve):
     """A function that starts a Headrace with these settings; ended with the test."""
     with contextlib.ExitStack() as stack:
         yield lambda **settings: stack.enter_context(serve(**settings))

@@ -2,13 +2,11 @@
 
 import pytest
 
-from headrace.testing import spawn
-
 NUMBER = "+15550100"
 
 
 @pytest.fixture
-def start(tmp_path):
+def start(spawn, tmp_path):
     """A function that starts a server in a process of its own, on the same data each time."""
     started = []
 

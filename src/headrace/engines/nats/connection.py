@@ -31,10 +31,12 @@ SWEEP_S: Final = 0.25
 """How often answers that are overdue are looked for; a timeout is exact to this."""
 PING_S: Final = 1.0
 """How often a silent server is asked whether it lives."""
-SILENCE_S: Final = 3.0
+SILENCE_S: Final = 2.0
 """A server that has sent nothing for this long is left for another: it is paused, or cut off."""
 RECONNECT_PAUSE_S: Final = (0.02, 1.0)
 """First and longest pause between attempts to connect, once every server was tried."""
+STAGGER_S: Final = 0.3
+"""A server that has not accepted the session by then is not waited for before the next is tried."""
 MAX_PENDING: Final = 100_000
 """Requests that wait for their answers at once."""
 MAX_SERVERS: Final = 100
@@ -320,11 +322,23 @@ class Connection:
             callback()
 
     async def _connect_once(self) -> bool:
-        """Try every server once, in random order."""
-        for server in random.sample(self._servers, len(self._servers)):
-            if await self._connect(server):
-                return True
-        return False
+        """Try every server once, in random order, and use the first that accepts; none holds the others up."""
+        attempts: set[asyncio.Task[bool]] = set()
+        try:
+            for server in random.sample(self._servers, len(self._servers)):
+                attempts.add(asyncio.ensure_future(self._connect(server)))
+                ended, attempts = await asyncio.wait(attempts, timeout=STAGGER_S, return_when=asyncio.FIRST_COMPLETED)
+                if _any_used(ended):
+                    return True
+            while attempts:
+                ended, attempts = await asyncio.wait(attempts, return_when=asyncio.FIRST_COMPLETED)
+                if _any_used(ended):
+                    return True
+            return False
+        finally:
+            for task in attempts:
+                task.cancel()
+            await asyncio.gather(*attempts, return_exceptions=True)
 
     async def _connect(self, server: Server, unlike: Link | None = None) -> bool:
         """Open a session with a server and use it; not when it is the same one that another session is with."""
@@ -341,6 +355,10 @@ class Connection:
         except BaseException:
             link.abort("it was given up")
             raise
+        if self._connected.is_set() and unlike is None:
+            link.abort("another server was quicker")
+            await link.ended()
+            return True
         self._use(link)
         return True
 
@@ -420,6 +438,11 @@ class _Pending:
                 self.future.set_exception(reason)
         elif self.on_end is not None:
             self.on_end(reason)
+
+
+def _any_used(attempts: set[asyncio.Task[bool]]) -> bool:
+    """Whether one of these attempts to connect has led to a session."""
+    return any(task.result() for task in attempts)
 
 
 def void(_: object) -> None:

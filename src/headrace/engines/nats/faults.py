@@ -32,3 +32,7 @@ class ApiError(StorageError):
 
 class NoRoom(ApiError, StorageFull):
     """JetStream has no room left: the disk, the account's limit or the stream's is full."""
+
+    def __init__(self, code: int, error: int, description: str) -> None:
+        super().__init__(code, error, description)
+        self.args = (f"NATS has no room left: make some, or raise its limits ({description}, {error}).",)

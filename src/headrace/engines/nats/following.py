@@ -25,6 +25,8 @@ HEARTBEAT_S: Final = 0.5
 SILENCE_S: Final = 1.6
 """A consumer that was silent for longer has lost its server."""
 PAUSE_S: Final = 0.2
+ASKED: Final = 1_000
+ASK_TIMEOUT_S: Final = 1.0
 INACTIVE_S: Final = 30
 """How long the server keeps a consumer that nobody listens to."""
 
@@ -53,6 +55,10 @@ class Follower:
     `on_message` gets the message and its delivery. `resume` is asked, whenever a consumer is made, for the sequence
     after which to go on, None to begin with the newest message of every subject; `on_current` is called once all that
     was there at that time has been handed on.
+
+    A consumer is made by the cluster's leader, and while there is none no other can be made; but every server that has
+    a copy of the stream can be asked for what it holds. So that is done meanwhile, when `reached` tells the sequence
+    up to which everything is known. Then messages may come twice, and others of the stream, on other subjects, too.
     """
 
     def __init__(
@@ -64,6 +70,7 @@ class Follower:
         on_message: Callable[[Message, Delivery], None],
         resume: Callable[[], int | None],
         on_current: Callable[[], None],
+        reached: Callable[[], int | None] = lambda: None,
     ) -> None:
         self._jetstream = jetstream
         self._stream = stream
@@ -71,6 +78,7 @@ class Follower:
         self._on_message = on_message
         self._resume = resume
         self._on_current = on_current
+        self._reached = reached
         self._heard_s = 0.0
         self._expected = 1
         self._current = False
@@ -177,8 +185,35 @@ class Follower:
             if not self._broken.is_set() and silent_s <= SILENCE_S:
                 continue
             try:
-                await self._begin()
+                await self._begin_anew()
             except StorageError as cause:
                 log.warning("nats_follow_failed", stream=self._stream, cause=str(cause))
                 self._broken.set()
                 await asyncio.sleep(PAUSE_S)
+
+    async def _begin_anew(self) -> None:
+        """Make another consumer; until there is one, ask for what is new. Raises StorageError."""
+        begun = asyncio.ensure_future(self._begin())
+        try:
+            while not begun.done():
+                await asyncio.wait([begun], timeout=PAUSE_S)
+                if not begun.done():
+                    with contextlib.suppress(StorageError):
+                        await self._ask()
+        finally:
+            begun.cancel()
+        await begun
+
+    async def _ask(self) -> None:
+        """Hand on what a server has behind what is known. Raises StorageError."""
+        after = self._reached()
+        if after is None:
+            return
+        found = await self._jetstream.get_many(
+            self._stream, ">", sequence=after + 1, max_messages=ASKED, timeout_s=ASK_TIMEOUT_S
+        )
+        if self._reached() is None:
+            return
+        for each in found:
+            message = Message(each.subject.encode(), b"", each.headers, each.payload)
+            self._on_message(message, Delivery(1, each.sequence, 0, 0, 0))

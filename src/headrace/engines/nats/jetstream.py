@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import itertools
 import secrets
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
 import msgspec
@@ -16,13 +17,18 @@ from headrace.engines.nats.connection import REQUEST_TIMEOUT_S, Connection, Mess
 from headrace.engines.nats.faults import ApiError, NoResponders, NoRoom, Unavailable
 from headrace.errors import StorageError
 
-API_TIMEOUT_S: Final = 8.0
-"""How long a call of the API may take with all its attempts: within it a cluster elects a new leader."""
-ATTEMPT_S: Final = 2.0
-"""How long one attempt waits. A server that was asked may be dying; the next attempt goes to another."""
+API_TIMEOUT_S: Final = 10.0
+"""How long a call of the API may take with all its attempts: within it a cluster elects a new leader.
+
+NATS elects one between 4 and 9 seconds after the last was heard of.
+"""
+ATTEMPT_S: Final = (0.5, 1.0, 2.0)
+"""How long each attempt waits, the last one's time for all further ones. What was asked may have been sent to a server
+that is cut off, which others do not notice for a while; the next attempt may reach another.
+"""
 PAUSE_S: Final = 0.05
 MAX_PAUSE_S: Final = 0.5
-WRITE_TIMEOUT_S: Final = 8.0
+WRITE_TIMEOUT_S: Final = 10.0
 """How long `publish_once` goes on asking."""
 DUPLICATE_WINDOW_NS: Final = 30 * 10**9
 """How long streams remember ids, where they are for `publish_once` alone."""
@@ -41,8 +47,9 @@ DUPLICATE_IN_BATCH: Final = 10201
 MESSAGE_NOT_FOUND: Final = 10037
 _NO_ROOM: Final = frozenset({10023, 10047, 10077, 10122, 10002, 10028})
 """insufficient resources, storage exceeded, maximum bytes exceeded, and the account's limits."""
-_NO_LEADER: Final = frozenset({10008, 10009, 10112, 10074, 10075, 10114, 10158})
-"""System temporarily unavailable, not the leader, shutting down: it helps to ask again."""
+_NO_LEADER: Final = frozenset({10008, 10009, 10112, 10074, 10075, 10114, 10158, 10005})
+"""System temporarily unavailable, not the leader, shutting down, and servers that have not found one another yet, so
+that there are too few of them for a stream: it helps to ask again."""
 
 _NOT_FOUND: Final = 404
 _END_OF_BATCH: Final = 204
@@ -96,6 +103,9 @@ class JetStream:
         options = connection.options
         self.prefix = options.prefix
         self.replicas = options.replicas
+        self._name = secrets.token_hex(8)
+        self._numbers = itertools.count()
+        """With the name, what this connection publishes is told from all else."""
         self.api = f"$JS.{options.domain}.API" if options.domain else "$JS.API"
 
     # --- the API ---
@@ -109,9 +119,9 @@ class JetStream:
         """
         payload = b"" if body is None else orjson.dumps(body)
         loop = asyncio.get_running_loop()
-        deadline_s, pause_s = loop.time() + timeout_s, PAUSE_S
+        deadline_s, pause_s, attempts = loop.time() + timeout_s, PAUSE_S, _attempts()
         while True:
-            attempt_s = min(ATTEMPT_S, deadline_s - loop.time())
+            attempt_s = min(next(attempts), deadline_s - loop.time())
             try:
                 answer: dict[str, Any] = orjson.loads(
                     (await self.connection.request(f"{self.api}.{what}", payload, timeout_s=attempt_s)).payload
@@ -209,7 +219,7 @@ class JetStream:
         """
         if len(messages) == 1:
             return await self.publish(*messages[0], timeout_s=timeout_s)
-        batch = secrets.token_hex(8)
+        batch = f"{self._name}{next(self._numbers):x}"
         for number, message in enumerate(messages[:-1], start=1):
             block = frames.header_block({"Nats-Batch-Id": batch, "Nats-Batch-Sequence": number, **message.headers})
             await self.connection.publish(message.subject, message.payload, headers=block)
@@ -227,16 +237,16 @@ class JetStream:
         Within the stream's duplicate window. Raises ApiError, NoResponders, Unavailable, TooLarge; after Unavailable
         it is not known whether they were stored.
         """
-        name = secrets.token_hex(8)
+        name = f"{self._name}{next(self._numbers):x}"
         named = [
             message._replace(headers={"Nats-Msg-Id": f"{name}-{number}", **message.headers})
             for number, message in enumerate(messages)
         ]
         loop = asyncio.get_running_loop()
-        deadline_s, again = loop.time() + timeout_s, False
+        deadline_s, again, attempts = loop.time() + timeout_s, False, _attempts()
         while True:
             try:
-                return await self.publish_batch(named, timeout_s=ATTEMPT_S)
+                return await self.publish_batch(named, timeout_s=next(attempts))
             except ApiError as refused:
                 if again and (mine := await self._stored_already(stream, named, refused)) is not None:
                     return Ack(mine, duplicate=True)
@@ -331,10 +341,10 @@ class JetStream:
     async def _direct(self, subject: str, payload: bytes) -> Message:
         """Ask until there is an answer: a stream may be without a leader for a moment."""
         loop = asyncio.get_running_loop()
-        deadline_s, pause_s = loop.time() + API_TIMEOUT_S, PAUSE_S
+        deadline_s, pause_s, attempts = loop.time() + API_TIMEOUT_S, PAUSE_S, _attempts()
         while True:
             try:
-                return await self.connection.request(subject, payload, timeout_s=ATTEMPT_S)
+                return await self.connection.request(subject, payload, timeout_s=next(attempts))
             except Unavailable:
                 if loop.time() + pause_s >= deadline_s:
                     raise
@@ -344,23 +354,28 @@ class JetStream:
     async def _gather(self, stream: str, body: dict[str, Any], timeout_s: float) -> list[Stored]:
         payload = orjson.dumps(body)
         loop = asyncio.get_running_loop()
-        deadline_s, pause_s = loop.time() + timeout_s, PAUSE_S
+        deadline_s, pause_s, attempts = loop.time() + timeout_s, PAUSE_S, _attempts()
         while True:
             try:
-                return await self._gather_once(f"{self.api}.DIRECT.GET.{stream}", payload)
+                return await self._gather_once(f"{self.api}.DIRECT.GET.{stream}", payload, next(attempts))
             except Unavailable:
                 if loop.time() + pause_s >= deadline_s:
                     raise
             await asyncio.sleep(pause_s)
             pause_s = min(MAX_PAUSE_S, 2 * pause_s)
 
-    async def _gather_once(self, subject: str, payload: bytes) -> list[Stored]:
+    async def _gather_once(self, subject: str, payload: bytes, attempt_s: float) -> list[Stored]:
         gathering = _Gathering()
-        end = await self.connection.ask(subject, payload, gathering.add, timeout_s=ATTEMPT_S, on_end=gathering.fail)
+        end = await self.connection.ask(subject, payload, gathering.add, timeout_s=attempt_s, on_end=gathering.fail)
         try:
             return await gathering.whole
         finally:
             end()
+
+
+def _attempts() -> Iterator[float]:
+    """How long each attempt waits, one after the other."""
+    return itertools.chain(ATTEMPT_S, itertools.repeat(ATTEMPT_S[-1]))
 
 
 class _Gathering:

@@ -14,7 +14,7 @@ import msgspec
 
 from headrace.engines.nats.jetstream import Stored
 from headrace.errors import StorageCorrupt
-from headrace.primitives.logs import Appending, Record
+from headrace.primitives.logs import SEAL, Appending, Record
 
 CHUNK_BYTES: Final = 128 * 1024
 """Keys and data in a chunk, unless a single record is larger: what a read of one record has to fetch."""
@@ -59,13 +59,13 @@ def size_of(key: str, data: bytes) -> int:
 def pack(records: Sequence[Appending]) -> list[Packed]:
     """The records, in order, in as few chunks as the chunk limits allow."""
     sizes = [size_of(record.key, record.data) for record in records]
-    if sum(sizes) <= CHUNK_BYTES and len(sizes) <= CHUNK_RECORDS:
+    if not sizes or (sum(sizes) <= CHUNK_BYTES and len(sizes) <= CHUNK_RECORDS and records[-1].key != SEAL):
         return [Packed(len(sizes), sum(sizes), _ENCODER.encode(records))] if sizes else []
     packed: list[Packed] = []
     taken: list[Appending] = []
     size = 0
     for record, length in zip(records, sizes, strict=True):
-        if taken and (size + length > CHUNK_BYTES or len(taken) == CHUNK_RECORDS):
+        if taken and (size + length > CHUNK_BYTES or len(taken) == CHUNK_RECORDS or record.key == SEAL):
             packed.append(Packed(len(taken), size, _ENCODER.encode(taken)))
             taken, size = [], 0
         taken.append(record)
@@ -91,6 +91,11 @@ def parse(place: int, payload: bytes) -> Chunk:
         raise StorageCorrupt("A chunk of log records is damaged. Restore the streams from a backup.")
     _, first, count, at_ms, size, total_bytes = _HEAD.unpack_from(payload)
     return Chunk(place, first, first + count - 1, at_ms, size, total_bytes, payload)
+
+
+def is_seal(chunk: Chunk) -> bool:
+    """Whether the chunk is a log's seal, which is always a chunk of its own."""
+    return chunk.first == chunk.last and chunk.size == len(SEAL) and unpack(chunk)[0][0] == SEAL
 
 
 def unpack(chunk: Chunk) -> list[tuple[str, bytes]]:

@@ -13,7 +13,7 @@ from typing import Final
 import msgspec
 
 from headrace.engines.nats.jetstream import JetStream
-from headrace.engines.nats.log_chunks import Chunk
+from headrace.engines.nats.log_chunks import Chunk, is_seal
 from headrace.engines.nats.naming import token
 from headrace.primitives.logs import Appending
 from headrace.primitives.metadata import Entry
@@ -66,6 +66,8 @@ class LogState:
         self.last = 0
         self.total_bytes = 0
         self.appended_at_ms: int | None = None
+        self.sealed = False
+        """Whether the last record seen is a seal."""
         self.queue: list[Appended] = []
         self.writer: asyncio.Task[None] | None = None
         self.gone = False
@@ -82,13 +84,14 @@ class LogState:
 
     def saw(self, chunk: Chunk) -> None:
         """Take note of a chunk, which may be the newest."""
-        self.advance(chunk.place, chunk.last, chunk.total_bytes, chunk.appended_at_ms)
+        self.advance(chunk.place, chunk.last, chunk.total_bytes, chunk.appended_at_ms, is_seal(chunk))
 
-    def advance(self, place: int, last: int, total_bytes: int, appended_at_ms: int) -> None:
+    def advance(self, place: int, last: int, total_bytes: int, appended_at_ms: int, sealed: bool) -> None:
         """Take note of where a chunk ended, which may be the newest."""
         self.seen = True
         if place > self.place:
             self.place, self.last, self.total_bytes, self.appended_at_ms = place, last, total_bytes, appended_at_ms
+            self.sealed = sealed
 
     def raise_floor(self, floor: int, total_bytes: int) -> None:
         """Take note that the records up to `floor` are no more."""

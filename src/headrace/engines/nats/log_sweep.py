@@ -161,7 +161,9 @@ class LogSweep:
             stream = stream_of(self._jetstream.prefix, partition)
             if await self._jetstream.stream_info(stream) is None:
                 continue
-            for subject in await self._jetstream.subjects(stream):
+            subjects = await self._jetstream.subjects(stream)
+            await self._definitions.sync()  # after the look at the stream: a log is defined before it is written
+            for subject in subjects:
                 name, incarnation = subject.rsplit(".", 2)[1:]
                 entry = await self._definitions.get(key_of(name.encode()))
                 if entry is None or msgspec.msgpack.decode(entry.value, type=Definition).incarnation != incarnation:

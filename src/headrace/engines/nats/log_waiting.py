@@ -44,7 +44,8 @@ class LogWaiting:
             self._listening.pop(unused)()
 
         def hear(message: Message) -> None:
-            state.advance(*NEWS.unpack(message.payload))
+            if len(message.payload) == NEWS.size:  # else it is of another version: looked for instead
+                state.advance(*NEWS.unpack(message.payload))
             self.wake(state.news)
 
         self._listening[state.news] = self._jetstream.connection.subscribe(state.news, hear)

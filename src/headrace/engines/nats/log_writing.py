@@ -20,7 +20,7 @@ from headrace.engines.nats.log_chunks import Packed, pack, payload
 from headrace.engines.nats.log_places import newest_for_sure
 from headrace.engines.nats.log_state import Appended, LogState
 from headrace.errors import StorageError
-from headrace.primitives.logs import Appending, LogMissing
+from headrace.primitives.logs import SEAL, Appending, LogMissing, LogSealed
 
 MAX_TAKEN_BYTES: Final = 8 * 1024 * 1024
 """Keys and data written together at most, besides the append that passes it."""
@@ -34,8 +34,8 @@ MAX_CONTEST_S: Final = 0.05
 MAX_CHUNKS: Final = 1_000
 """Chunks that can be written together."""
 
-NEWS: Final = struct.Struct(">QQQQ")
-"""Place, last sequence, total bytes and time of a log's new end: what other processes are told."""
+NEWS: Final = struct.Struct(">QQQQ?")
+"""Place, last sequence, total bytes and time of a log's new end, and whether it is a seal: what others are told."""
 
 
 class LogWriter:
@@ -55,14 +55,14 @@ class LogWriter:
         self._written = written
 
     async def append(self, state: LogState, records: list[Appending]) -> int:
-        """Write the records; the first one's sequence. Raises LogMissing, StorageError."""
+        """Write the records; the first one's sequence. Raises LogMissing, LogSealed, StorageError."""
         if len(state.queue) >= MAX_QUEUED:
             raise StorageError("Too many appends wait for this log: try again.")
         appended = Appended(records, asyncio.get_running_loop().create_future())
         state.queue.append(appended)
         if state.writer is None:
             state.writer = asyncio.create_task(self._write_all(state))
-        return await asyncio.shield(appended.first)
+        return await appended.first  # who leaves takes nothing along: the records are written all the same
 
     async def _write_all(self, state: LogState) -> None:
         await asyncio.sleep(0)  # so that all of this turn's appends are taken together
@@ -71,7 +71,7 @@ class LogWriter:
                 taken = _take(state)
                 try:
                     await self._write(state, taken)
-                except (StorageError, LogMissing) as cause:
+                except (StorageError, LogMissing, LogSealed) as cause:
                     _fail(taken, cause)
                 except BaseException:
                     _fail(taken, Unavailable("The process is stopping."))
@@ -89,9 +89,11 @@ class LogWriter:
                 raise LogMissing(state.name)
             if not state.seen:
                 await newest_for_sure(self._jetstream, state)
+            if state.sealed:
+                raise LogSealed(state.last)
             first = state.last + 1
             try:
-                await self._publish(state, packed)
+                await self._publish(state, packed, sealed=_seals(taken[-1]))
                 break
             except ApiError as refused:
                 if refused.error not in WRONG_LAST_SEQUENCE:
@@ -105,7 +107,7 @@ class LogWriter:
             first += len(appended.records)
         self._tell(state)
 
-    async def _publish(self, state: LogState, packed: list[Packed]) -> Ack:
+    async def _publish(self, state: LogState, packed: list[Packed], *, sealed: bool) -> Ack:
         """Write the chunks behind the end that was seen. Raises ApiError when that is not the end."""
         at_ms = max(self._clock.now_ms(), state.appended_at_ms or 0)
         first, total = state.last + 1, state.total_bytes
@@ -120,26 +122,30 @@ class LogWriter:
         except Unavailable:
             state.seen = False  # it may have been written all the same
             raise
-        state.advance(ack.sequence, first - 1, total, at_ms)
+        state.advance(ack.sequence, first - 1, total, at_ms, sealed)
         return ack
 
     def _tell(self, state: LogState) -> None:
-        news = NEWS.pack(state.place, state.last, state.total_bytes, state.appended_at_ms or 0)
+        news = NEWS.pack(state.place, state.last, state.total_bytes, state.appended_at_ms or 0, state.sealed)
         self._jetstream.connection.publish_soon(state.news, news)
         self._written(state)
 
 
 def _take(state: LogState) -> list[Appended]:
-    """What is written together next: the longest waiting first."""
+    """What is written together next: the longest waiting first, nothing behind a seal."""
     taken: list[Appended] = []
     size = 0
     for appended in state.queue[:MAX_TAKEN]:
         taken.append(appended)
         size += sum(len(record.data) + len(record.key) for record in appended.records)
-        if size >= MAX_TAKEN_BYTES:
+        if size >= MAX_TAKEN_BYTES or _seals(appended):
             break
     del state.queue[: len(taken)]
     return taken
+
+
+def _seals(appended: Appended) -> bool:
+    return appended.records[-1].key == SEAL and not appended.records[-1].data
 
 
 def _fail(taken: list[Appended], cause: Exception) -> None:

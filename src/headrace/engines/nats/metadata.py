@@ -67,6 +67,10 @@ class NatsMetadata:
         """
         return self._records.watch(prefix, callback)
 
+    async def sync(self) -> None:
+        """Return when this process knows all that was stored, by any process, before the call. Raises StorageError."""
+        await self._mirror.sync()
+
     async def lease(self, name: str, *, ttl_ms: int, holder: str) -> NatsLease | None:
         """Take the lease if it is free, run out, or `holder`'s already; None when another holds it.
 

@@ -69,10 +69,11 @@ class Mirror:
         self._follower = Follower(
             jetstream,
             self.stream,
-            [f"{self._base}{space}.*" for space in SPACES] + [f"{self._base}reset"],
+            [f"{self._base}{space}.*" for space in SPACES] + [f"{self._base}reset", f"{self._base}sync"],
             on_message=self._receive,
             resume=self._resume,
             on_current=self._caught_up,
+            reached=self._reached,
         )
 
     def space(self, name: str) -> Space:
@@ -113,6 +114,15 @@ class Mirror:
         await self.until(ack.sequence)
         await self.jetstream.call(f"STREAM.PURGE.{self.stream}", {"seq": ack.sequence})
 
+    async def sync(self) -> None:
+        """Return when the mirror has all that was stored before the call. Raises StorageError.
+
+        What was stored before this message was comes before it. A leader that was asked instead might be one that the
+        others have given up.
+        """
+        ack = await self.jetstream.publish_once(self.stream, [Outbound(f"{self._base}sync", b"", {})])
+        await self.until(ack.sequence)
+
     async def until(self, sequence: int) -> None:
         """Return when the mirror has what the stream had at that sequence. Raises Unavailable."""
         if self._applied >= sequence:
@@ -139,7 +149,13 @@ class Mirror:
         self._seen = set()
         return None
 
+    def _reached(self) -> int | None:
+        """The sequence up to which all is known; None while everything is read."""
+        return self._applied if self._current.is_set() and self._seen is None else None
+
     def _receive(self, message: Message, placed: Delivery) -> None:
+        if self._seen is None and placed.sequence <= self._applied:
+            return
         self._left_s = asyncio.get_running_loop().time() if self._current.is_set() else None
         space, _, rest = message.subject[len(self._base) :].decode().partition(".")
         if space == "reset":
@@ -186,6 +202,10 @@ class Space:
     async def get(self, key: str) -> Entry | None:
         """The record under the key, or None."""
         return self._entries.get(key) or await self._confirm(key)
+
+    async def sync(self) -> None:
+        """See `Mirror.sync`."""
+        await self._mirror.sync()
 
     def known(self, key: str) -> Entry | None:
         """The record as this process knows it, without asking."""

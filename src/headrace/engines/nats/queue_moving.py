@@ -93,6 +93,8 @@ async def redrive(kept: KeptQueue, host: QueueHost, destination: str | None, max
         entry.moving = True
         if state.fifo and (group := state.groups.get(entry.message.group)) is not None:
             group.moving = True
+    if not by_target:
+        await kept.settled(sure=True)
     return await _move_all(kept, host, by_target, as_new=True)
 
 

@@ -73,7 +73,7 @@ class PeerGone(Exception):
 
 
 class PeerUnreached(Exception):
-    """The process that was asked lives, but cannot be reached right now; it did nothing of what it was asked."""
+    """The process that was asked lives, but could not be reached; if it did what it was asked, nobody was told."""
 
 
 _NOTHING: Final = msgspec.Raw(b"\xc0")
@@ -112,6 +112,7 @@ class Peers:
         self.process = process
         self._connection = connection
         self._base = f"{prefix}.k."
+        self._alive = alive_subject(prefix)
         self._clock = clock
         self._serve = serve
         self._heard_s: dict[str, float] = {}
@@ -134,10 +135,10 @@ class Peers:
         """Listen to the others, and tell them of this process."""
         self._since_s = asyncio.get_running_loop().time()
         self._ends = [
-            self._connection.subscribe(f"{self._base}alive", self._hear),
+            self._connection.subscribe(self._alive, self._hear),
             self._connection.subscribe(f"{self._base}{self.process}", self._asked),
         ]
-        self._connection.on_reconnect.append(self._deaf)
+        self._connection.on_reconnect.append(self._back)
         await self._connection.flush()
         self._beating = asyncio.create_task(self._beat())
 
@@ -145,7 +146,7 @@ class Peers:
         """Answer every receive that waits at another process with nothing, and have the others take the queues over."""
         if self._beating is not None:
             self._beating.cancel()
-        self._connection.publish_soon(f"{self._base}alive", b"-" + self.process.encode())
+        self._connection.publish_soon(self._alive, b"-" + self.process.encode())
         for future in tuple(self._polls):
             if not future.done():
                 future.set_result(None)
@@ -163,19 +164,24 @@ class Peers:
             task.cancel()
         await asyncio.gather(*self._served.values(), return_exceptions=True)
         with contextlib.suppress(ValueError):
-            self._connection.on_reconnect.remove(self._deaf)
+            self._connection.on_reconnect.remove(self._back)
 
     async def _beat(self) -> None:
         loop = asyncio.get_running_loop()
         while True:
             before_s = loop.time()
-            self._connection.publish_soon(f"{self._base}alive", self.process.encode())
+            self._connection.publish_soon(self._alive, self.process.encode())
             await asyncio.sleep(BEAT_S)
             if loop.time() - before_s > 2 * BEAT_S:
                 self._deaf()  # this process was paused: what it did not hear says nothing of the others
             for process, calls in self._waiting.items():
                 if self.silent(process):
                     _fail(calls, "it is silent")
+
+    def _back(self) -> None:
+        """The connection was lost: so were answers, and what others have asked meanwhile; they are to ask again."""
+        self._deaf()
+        self._connection.publish_soon(f"{self._base}alive", b"~" + self.process.encode())
 
     def _deaf(self) -> None:
         self._was_deaf = True
@@ -187,10 +193,21 @@ class Peers:
         if process.startswith("-"):
             self._heard_s[process[1:]] = -SILENCE_S
             _fail(self._waiting.get(process[1:], {}), "it has stopped")
+        elif process.startswith("~"):
+            self._ask_again(process[1:])
         elif process != self.process:
             if process not in self._heard_s and len(self._heard_s) >= MAX_PROCESSES:
                 self._heard_s.pop(next(iter(self._heard_s)))
             self._heard_s[process] = asyncio.get_running_loop().time()
+
+    def _ask_again(self, process: str) -> None:
+        """What waits for an answer of that process, which may have been lost, is to be asked once more."""
+        for future in tuple(self._waiting.get(process, {}).values()):
+            _give_up(future, PeerUnreached("its connection was lost"))
+
+    def _unanswered(self, future: asyncio.Future[Message | None], reason: str) -> None:
+        """No answer comes: from a process that lives and is connected that says something of it, else nothing."""
+        _give_up(future, PeerGone(reason) if self._connection.connected else PeerUnreached(reason))
 
     def silent(self, process: str, for_s: float | None = None) -> bool:
         """Whether nothing was heard of the process for so long (None: for longer than one that lives is silent)."""
@@ -222,11 +239,11 @@ class Peers:
                 _ENCODER.encode(call),
                 lambda message: None if future.done() else future.set_result(message),
                 timeout_s=wait_s + ANSWER_S,
-                on_end=lambda reason: _give_up(future, str(reason)),
+                on_end=lambda reason: self._unanswered(future, str(reason)),
                 long=wait_s > 0,
             )
             message = await future
-        except asyncio.CancelledError:
+        except (asyncio.CancelledError, PeerUnreached):
             self._cancel(process, call)
             raise
         finally:
@@ -309,6 +326,11 @@ class Peers:
             self._connection.publish_soon(message.reply.decode(), _ENCODER.encode(answer))
 
 
+def alive_subject(prefix: str) -> str:
+    """Where the processes of a deployment say that they live."""
+    return f"{prefix}.k.alive"
+
+
 def _result(answer: _Answer, request: Request) -> Any:
     """What the other process answered. Raises what was raised there."""
     if not answer.error:
@@ -324,10 +346,10 @@ def _result(answer: _Answer, request: Request) -> Any:
 
 def _fail(calls: dict[int, asyncio.Future[Message | None]], reason: str) -> None:
     for future in tuple(calls.values()):
-        _give_up(future, reason)
+        _give_up(future, PeerGone(reason))
 
 
-def _give_up(future: asyncio.Future[Message | None], reason: str) -> None:
+def _give_up(future: asyncio.Future[Message | None], cause: Exception) -> None:
     if not future.done():
-        future.set_exception(PeerGone(reason))
+        future.set_exception(cause)
         future.exception()

@@ -14,11 +14,13 @@ import msgspec
 from headrace.engines.nats import fifo, queue_moving, receipts, standard
 from headrace.engines.nats.queue_chunks import Purged
 from headrace.engines.nats.queue_keeping import KeptQueue
+from headrace.errors import StorageFull
 from headrace.primitives.queues import Depth, Outcome, Outgoing, Sent
 
 if TYPE_CHECKING:
     from headrace.engines.nats.queue_host import QueueHost
 
+_UNDENIED: Final = (Outcome.DONE, Outcome.MALFORMED)
 MESSAGE_BYTES: Final = 256
 """What a message takes in a chunk besides its texts, at most."""
 
@@ -53,13 +55,27 @@ class SendRequest(Request):
 
     async def run(self, kept: KeptQueue, host: QueueHost, /) -> list[Sent]:
         """Store the messages, and wake as many as wait for them."""
-        kept.check_size(sum(len(each.body.encode()) + len(each.header) + MESSAGE_BYTES for each in self.messages))
+        if host.crowded:
+            raise StorageFull(
+                "The process that keeps this queue has no memory for more messages: delete some, or give it more."
+            )
+        kept.check_size(_most_bytes(self.messages), lambda: _bytes(self.messages))
         state = kept.begin()
         sent = (fifo.send if state.fifo else standard.send)(state, self.messages)
         await kept.settled()
         if kept.waiters:
             host.waiting.wake_sent(kept, len(sent))
         return sent
+
+
+def _most_bytes(messages: list[Outgoing]) -> int:
+    """What the messages can take in a chunk at most: a character takes up to four bytes."""
+    return sum([4 * len(each.body) + len(each.header) + MESSAGE_BYTES for each in messages])
+
+
+def _bytes(messages: list[Outgoing]) -> int:
+    """What the messages take in a chunk."""
+    return sum([len(each.body.encode()) + len(each.header) + MESSAGE_BYTES for each in messages])
 
 
 class DeleteRequest(Request):
@@ -73,7 +89,7 @@ class DeleteRequest(Request):
         state = kept.begin()
         claims = [receipts.decode(text, state.number) for text in self.receipts]
         outcomes = (fifo.delete if state.fifo else standard.delete)(state, claims)
-        await kept.settled()
+        await kept.settled(sure=_denied(outcomes))
         if kept.waiters:
             host.waiting.wake_available(kept)  # a group may be free now, or there may be room in flight
         return outcomes
@@ -91,7 +107,7 @@ class ChangeRequest(Request):
         claims = [(receipts.decode(text, state.number), hide_ms) for text, hide_ms in self.changes]
         change = fifo.change_visibility if state.fifo else standard.change_visibility
         outcomes = change(state, claims)
-        await kept.settled()
+        await kept.settled(sure=_denied(outcomes))
         if kept.waiters:
             host.waiting.wake_available(kept)
         return outcomes
@@ -118,7 +134,7 @@ class PurgeRequest(Request):
         state = kept.begin()
         if state.entries:
             state.do(Purged(state.next_sequence - 1))
-        await kept.settled()
+        await kept.settled(sure=True)
 
 
 class SettleRequest(Request):
@@ -154,3 +170,8 @@ class ArriveRequest(Request):
         await kept.settled()
         if kept.waiters:
             host.waiting.wake_sent(kept, arrived)
+
+
+def _denied(outcomes: list[Outcome]) -> bool:
+    """Whether something was not done because of what is not, or not any more, so."""
+    return any(outcome not in _UNDENIED for outcome in outcomes)

@@ -184,6 +184,11 @@ class Database:
 
     # --- reading and writing ---
 
+    @property
+    def busy(self) -> bool:
+        """Whether a COMMIT is under way on a thread."""
+        return self._commit_job is not None
+
     async def idle(self) -> None:
         """Return when no COMMIT is under way on a thread (with commits on the loop: at once).
 

@@ -12,7 +12,7 @@ from typing import Final, NamedTuple
 import msgspec
 
 from headrace.errors import StorageCorrupt
-from headrace.primitives.logs import Appending, Record
+from headrace.primitives.logs import SEAL, Appending, Record
 
 CHUNK_BYTES: Final = 128 * 1024
 """Keys and data in a chunk, unless a single record is larger: what a read of one record has to fetch."""
@@ -48,19 +48,24 @@ def size_of(key: str, data: bytes) -> int:
 def pack(records: Sequence[Appending]) -> list[Chunk]:
     """The records, in order, in as few chunks as the chunk limits allow."""
     sizes = [size_of(record.key, record.data) for record in records]
-    if sum(sizes) <= CHUNK_BYTES and len(sizes) <= CHUNK_RECORDS:
+    if not sizes or (sum(sizes) <= CHUNK_BYTES and len(sizes) <= CHUNK_RECORDS and records[-1].key != SEAL):
         return [Chunk(len(sizes), sum(sizes), _ENCODER.encode(records))] if sizes else []
     packed: list[Chunk] = []
     taken: list[Appending] = []
     size = 0
     for record, length in zip(records, sizes, strict=True):
-        if taken and (size + length > CHUNK_BYTES or len(taken) == CHUNK_RECORDS):
+        if taken and (size + length > CHUNK_BYTES or len(taken) == CHUNK_RECORDS or record.key == SEAL):
             packed.append(Chunk(len(taken), size, _ENCODER.encode(taken)))
             taken, size = [], 0
         taken.append(record)
         size += length
     packed.append(Chunk(len(taken), size, _ENCODER.encode(taken)))
     return packed
+
+
+def is_seal(chunk: Chunk) -> bool:
+    """Whether the chunk is a log's seal, which is always a chunk of its own."""
+    return chunk.records == 1 and chunk.size == len(SEAL) and unpack(chunk.encoded)[0][0] == SEAL
 
 
 def unpack(encoded: bytes) -> list[tuple[str, bytes]]:

@@ -8,13 +8,13 @@ from __future__ import annotations
 from typing import Final
 
 from headrace.engines.sqlite.connection import Connection
-from headrace.engines.sqlite.log_chunks import Row, size_through
+from headrace.engines.sqlite.log_chunks import Chunk, Row, is_seal, size_through
 from headrace.engines.sqlite.log_times import first_since
 
 _LOG: Final = """
 SELECT number, retention_ms, floor, floor_total_bytes, last_appended_at_ms FROM logs WHERE name = ?"""
 _NEWEST: Final = """
-SELECT last_sequence, total_bytes, appended_at_ms FROM log_chunks
+SELECT last_sequence, total_bytes, appended_at_ms, last_sequence - first_sequence + 1, bytes, records FROM log_chunks
 WHERE log = ? ORDER BY last_sequence DESC LIMIT 1"""
 _OLDEST: Final = """
 SELECT appended_at_ms FROM log_chunks WHERE log = ? AND last_sequence > ? ORDER BY last_sequence LIMIT 1"""
@@ -37,6 +37,7 @@ class LogState:
         "number",
         "oldest_ms",
         "retention_ms",
+        "sealed",
         "total_bytes",
     )
 
@@ -48,6 +49,8 @@ class LogState:
         self.last = 0
         self.total_bytes = 0
         """Keys and data ever appended."""
+        self.sealed = False
+        """Whether the last record is a seal."""
         self.appended_at_ms: int | None = None
         self.oldest_ms = 0
         """No record after `floor` was appended before this."""
@@ -94,10 +97,10 @@ class LogState:
         state = cls(log[0], log[1])
         state.floor, state.floor_total_bytes, state.appended_at_ms = log[2:]
         newest = connection.execute(_NEWEST, (state.number,)).fetchone()
-        state.last, state.total_bytes, state.appended_at_ms = newest or (
-            state.floor,
-            state.floor_total_bytes,
-            state.appended_at_ms,
-        )
+        if newest is None:
+            state.last, state.total_bytes = state.floor, state.floor_total_bytes
+        else:
+            state.last, state.total_bytes, state.appended_at_ms = newest[:3]
+            state.sealed = is_seal(Chunk(*newest[3:]))
         state._find_oldest(connection)
         return state

@@ -17,11 +17,11 @@ from typing import Final
 from headrace.clock import Clock
 from headrace.engines.sqlite.connection import Connection
 from headrace.engines.sqlite.database import Database
-from headrace.engines.sqlite.log_chunks import Chunk, Reading, Row, pack
+from headrace.engines.sqlite.log_chunks import Chunk, Reading, Row, is_seal, pack
 from headrace.engines.sqlite.log_state import LogState
 from headrace.engines.sqlite.log_sweep import SWEEP_DELAY_MS, LogSweep
 from headrace.engines.sqlite.log_times import first_since
-from headrace.primitives.logs import Appending, LogMissing, LogSettings, Record, Tip
+from headrace.primitives.logs import Appending, LogMissing, LogSealed, LogSettings, Record, Tip
 
 SLICE_BYTES: Final = 1024 * 1024
 """Read at one go, besides the chunk that passes it; with SLICE_RECORDS about 2 ms of work."""
@@ -73,23 +73,21 @@ class SqliteLogs:
         await self._database.write(self._drop, log)
 
     async def append(self, log: str, records: Sequence[Appending]) -> list[int]:
-        """Append the records, all or none, next to each other; their sequences. Raises LogMissing."""
+        """Append the records, all or none, next to each other; their sequences. Raises LogMissing, LogSealed."""
         first = await self._database.write(self._append, log, pack(records))
-        if first is None:
-            raise LogMissing(log)
-        return list(range(first, first + len(records)))
+        outcome = _outcome(log, first, len(records))
+        if isinstance(outcome, Exception):
+            raise outcome
+        return outcome
 
     async def append_each(self, batches: Sequence[tuple[str, Sequence[Appending]]]) -> list[list[int] | Exception]:
-        """Append to several logs at once, all in one turn; the sequences for each, or LogMissing, in this order.
+        """Append to several logs at once, all in one turn; for each, in order, its sequences, LogMissing or LogSealed.
 
         Raises StorageError, when nothing was stored.
         """
         packed = [(log, pack(records)) for log, records in batches]
         firsts = await self._database.write(self._append_each, packed)
-        return [
-            LogMissing(log) if first is None else list(range(first, first + len(records)))
-            for first, (log, records) in zip(firsts, batches, strict=True)
-        ]
+        return [_outcome(log, first, len(records)) for first, (log, records) in zip(firsts, batches, strict=True)]
 
     async def read(self, log: str, after: int, *, max_records: int, max_bytes: int) -> list[Record]:
         """The records after sequence `after`, oldest first, up to both limits.
@@ -197,10 +195,15 @@ class SqliteLogs:
         return [self._append(log, chunks) for log, chunks in packed]
 
     def _append(self, log: str, chunks: Sequence[Chunk]) -> int | None:
-        """The first sequence given, None when the log is missing: raising here would fail the whole turn."""
+        """The first sequence given: raising here would fail the whole turn.
+
+        None when the log is missing, the negative sequence of its seal when it is sealed.
+        """
         state = self._find(log)
         if state is None:
             return None
+        if state.sealed:
+            return -state.last
         first = following = state.last + 1
         at_ms = max(self._clock.now_ms(), state.appended_at_ms or 0)
         for count, size, encoded in chunks:
@@ -210,6 +213,7 @@ class SqliteLogs:
             state.appended(last, size, at_ms)
             following = last + 1
             self._database.weigh(size)
+        state.sealed = bool(chunks) and is_seal(chunks[-1])
         if state.retention_ms is not None:
             self._sweep.expect(at_ms + state.retention_ms)
         if log in self._waiting:
@@ -287,3 +291,10 @@ def _slice(number: int, reading: Reading, connection: Connection) -> list[Row]:
             if records_left <= 0 or bytes_left <= 0:
                 break
     return rows
+
+
+def _outcome(log: str, first: int | None, count: int) -> list[int] | Exception:
+    """The sequences of `count` records from what `_append` says, or the reason why they were not appended."""
+    if first is None:
+        return LogMissing(log)
+    return LogSealed(-first) if first < 0 else list(range(first, first + count))

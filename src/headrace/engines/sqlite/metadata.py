@@ -93,6 +93,9 @@ class SqliteMetadata:
 
         return end
 
+    async def sync(self) -> None:
+        """There are no other processes."""
+
     async def lease(self, name: str, *, ttl_ms: int, holder: str) -> SqliteLease | None:
         """Take the lease if it is free, run out, or `holder`'s already; None when another holds it.
 

@@ -21,7 +21,7 @@ async def get_shard_iterator(ctx: Context, params: dict[str, Any]) -> dict[str, 
     """
     state: State = ctx.state
     stream = await state.ready(ctx, params)
-    shard = stream.shard(params["ShardId"])
+    shard = await state.shard(stream, params["ShardId"])
     position = {
         "Type": params["ShardIteratorType"],
         "SequenceNumber": params.get("StartingSequenceNumber"),
@@ -82,9 +82,7 @@ async def _find(ctx: Context, params: dict[str, Any], iterator: Iterator) -> tup
         raise rules.no_such_stream(iterator.stream_name, iterator.account)
     if ("StreamARN" in params or "StreamId" in params) and await state.find(ctx, params) is not stream:
         raise rules.invalid_argument("The ShardIterator is none of the stream that StreamARN or StreamId name.")
-    shard = stream.shards.get(iterator.shard)
-    if shard is None:
-        raise rules.no_such_shard(rules.shard_id(iterator.shard), stream.name, stream.account)
+    shard = stream.shards.get(iterator.shard) or await state.shard(stream, rules.shard_id(iterator.shard))
     return stream, shard
 
 

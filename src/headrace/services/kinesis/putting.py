@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from headrace.context import Context
 from headrace.errors import ServiceError, StorageError
-from headrace.primitives.logs import Appending, LogMissing
+from headrace.primitives.logs import Appending, LogMissing, LogSealed
 from headrace.services.kinesis import limits, records, rules
 from headrace.services.kinesis.state import Shard, State, Stream
 
@@ -149,7 +149,7 @@ async def _append_all(state: State, stream: Stream, placements: list[Placement],
     failed: list[Placement] = []
     for placement, outcome in zip(placements, outcomes, strict=True):
         try:
-            await _acknowledge(state, stream, placement, _appended(stream, outcome), results)
+            await _acknowledge(state, stream, placement, outcome, results)
         except (StorageError, ServiceError):
             failed.append(placement)
             if len(failed) == len(placements):
@@ -159,42 +159,42 @@ async def _append_all(state: State, stream: Stream, placements: list[Placement],
     return sum([len(placement.indexes) for placement in failed])
 
 
-def _appended(stream: Stream, outcome: list[int] | Exception) -> list[int]:
-    """The sequences that records were given. Raises what went wrong instead, as the caller is to see it."""
-    if isinstance(outcome, LogMissing):
-        raise rules.no_such_stream(stream.name, stream.account)
-    if isinstance(outcome, Exception):
-        raise outcome
-    return outcome
-
-
 async def append(state: State, stream: Stream, placement: Placement, results: list[dict[str, Any]]) -> None:
     """Append records to their shard's log, and put ShardId and SequenceNumber of each into `results`, at its place."""
     shard = placement.shard
     if not shard.opened:
         await state.open(stream, shard)
+    outcome: list[int] | Exception
     try:
-        sequences = await state.server.engine.logs.append(shard.log, placement.appendings)
-    except LogMissing:
-        raise rules.no_such_stream(stream.name, stream.account) from None
-    await _acknowledge(state, stream, placement, sequences, results)
+        outcome = await state.server.engine.logs.append(shard.log, placement.appendings)
+    except (LogMissing, LogSealed) as refused:
+        outcome = refused
+    await _acknowledge(state, stream, placement, outcome, results)
 
 
 async def _acknowledge(
-    state: State, stream: Stream, placement: Placement, sequences: list[int], results: list[dict[str, Any]]
+    state: State,
+    stream: Stream,
+    placement: Placement,
+    outcome: list[int] | Exception,
+    results: list[dict[str, Any]],
 ) -> None:
     """Put ShardId and SequenceNumber of records that were appended into `results`, each at its place.
 
-    A shard may be closed meanwhile. What was appended behind its end does not count, and goes to its children.
+    `outcome` has their sequences, or what was raised instead, which is raised as the caller is to see it. A shard may
+    be closed meanwhile, by whichever process: then its log is sealed, and its children take the records.
     """
     shard = placement.shard
-    if stream.due_ms <= state.server.clock.now_ms() or shard.record.closed_at_ms:
-        await state.settle(stream)
-        if 0 <= shard.record.ending < sequences[0]:
-            await _append_to_children(state, stream, placement, results)
-            return
+    if isinstance(outcome, LogSealed):
+        await state.sealed(stream, shard)
+        await _append_to_children(state, stream, placement, results)
+        return
+    if isinstance(outcome, LogMissing):
+        raise rules.no_such_stream(stream.name, stream.account)
+    if isinstance(outcome, Exception):
+        raise outcome
     base, shard_id = shard.base, shard.id
-    for index, sequence in zip(placement.indexes, sequences, strict=True):
+    for index, sequence in zip(placement.indexes, outcome, strict=True):
         number = str(base + (sequence << rules.SEQUENCE_SHIFT))
         results[index] = {"SequenceNumber": number, "ShardId": shard_id}
 

@@ -142,7 +142,8 @@ class Feeder:
         left = await self._feed(stream, fed, room)
         self._full = left <= 0
         self._ahead += room - left
-        return min(now_ms + limits.FEED_LOOK_AGAIN_MS, self._active_until_ms) if self._full else self._active_until_ms
+        again_ms = now_ms + limits.FEED_LOOK_AGAIN_MS if self._full else self._renew_at_ms
+        return min(again_ms, self._active_until_ms)
 
     # --- the lease ---
 

@@ -28,9 +28,6 @@ CONSUMERS_ADVANTAGE: Final = 50
 QUEUES_CHANGING: Final = 5
 """AWS: queues of an account and region that are being created or deleted at one time."""
 
-TAGS: Final = 50
-"""AWS: 50 tags on a queue."""
-
 LIST_RESULTS: Final = 100
 """Summaries on a page of ListQueues that does not say how many. AWS: unsaid; ListStreamConsumers has 100."""
 
@@ -64,7 +61,7 @@ FEED_LOW: Final = 500
 FEED_ACTIVE_MS: Final = 30_000
 """A queue is fed for this long after a receive: somewhat longer than the longest wait."""
 
-FEED_LEASE_MS: Final = 30_000
+FEED_LEASE_MS: Final = 5_000
 """How long a process keeps the feeding of a queue to itself without renewing."""
 
 FEED_LOOK_AGAIN_MS: Final = 1_000
@@ -78,7 +75,7 @@ FOLLOWED_SHARDS: Final = 10_000
 DUE_SLICE: Final = 100
 """Entries looked at in one step."""
 
-DUE_LEASE_MS: Final = 10_000
+DUE_LEASE_MS: Final = 5_000
 """How long a process keeps this work to itself without renewing."""
 
 CLEAR_SLICE: Final = 500

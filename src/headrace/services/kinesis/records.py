@@ -10,6 +10,8 @@ from typing import Final
 
 import msgspec
 
+from headrace.primitives import logs
+
 
 class ShardRecord(msgspec.Struct, frozen=True, array_like=True):
     """A shard. Hash keys are 16 bytes, big end first, both ends included; `parent` and `adjacent` are numbers or -1.
@@ -121,8 +123,8 @@ decode_usage: Final = msgspec.msgpack.Decoder(UsageRecord).decode
 # Data records in a log. The log's `key` is the partition key and its `data` the data, both as they came, so that
 # neither writing nor reading touches them. What is out of the ordinary stands before the key, after a NUL.
 
-SEAL: Final = "\0E"
-"""The key of the entry that ends a closed shard's log. It is no record; nothing after it belongs to the shard."""
+SEAL: Final = logs.SEAL
+"""The key of the entry that ends a closed shard's log. It is no record."""
 
 _MARKED: Final = "\0"
 _KMS: Final = "\0K"

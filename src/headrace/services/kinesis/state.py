@@ -236,6 +236,17 @@ class State:
             raise rules.no_such_stream(stream.name, stream.account)
         return stream
 
+    async def usable(self, ctx: Context, params: dict[str, Any]) -> Stream:
+        """As `find`, for what AWS does with streams that are ACTIVE or UPDATING only. Raises ResourceInUseException."""
+        stream = await self.find(ctx, params)
+        status = stream.status(self.server.clock.now_ms())
+        if status not in _READY:
+            raise rules.in_use(
+                f"Stream {stream.name} under account {stream.account} not ACTIVE or UPDATING, "
+                f"instead in state {status.value}"
+            )
+        return stream
+
     async def ready(self, ctx: Context, params: dict[str, Any]) -> Stream:
         """As `find`, for a stream that takes and gives records: one that is not yet, or no longer, is not found."""
         stream = await self.find(ctx, params)
@@ -293,7 +304,24 @@ class State:
             self._streams[key] = self._live[key] = stream
         return stream
 
-    # --- shards' logs ---
+    # --- shards and their logs ---
+
+    async def shard(self, stream: Stream, shard_id: str) -> Shard:
+        """The shard of a ShardId; another process may have just made it. Raises ResourceNotFoundException."""
+        await self.learn(stream, shard_id)
+        return stream.shard(shard_id)
+
+    async def learn(self, stream: Stream, *shard_ids: str) -> None:
+        """Hear of shards that are not known here, if another process has just made them."""
+        numbers = [rules.parse_shard_id(shard_id) for shard_id in shard_ids]
+        if any(number is not None and number not in stream.shards for number in numbers):
+            await self.server.engine.metadata.sync()
+
+    async def sealed(self, stream: Stream, shard: Shard) -> None:
+        """See to it that this process knows that the shard is closed: a seal was found in its log."""
+        if not shard.record.closed_at_ms:
+            await self.server.engine.metadata.sync()
+        await self.settle(stream)
 
     async def open(self, stream: Stream, shard: Shard) -> None:
         """Have the engine open a shard's log. Costs nothing when it is. Raises ResourceNotFoundException."""

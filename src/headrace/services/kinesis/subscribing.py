@@ -32,7 +32,7 @@ async def subscribe_to_shard(ctx: Context, params: dict[str, Any]) -> dict[str, 
             f"account {stream.account} is not in ACTIVE status."
         )
     await state.ready(ctx, {"StreamARN": stream.arn})
-    shard = stream.shard(params["ShardId"])
+    shard = await state.shard(stream, params["ShardId"])
     after = await shards.start_of(state, stream, shard, params["StartingPosition"])
     ticket = Ticket(consumer, shard)
     expected = await fan_out.check_free(ticket)

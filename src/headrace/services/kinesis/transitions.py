@@ -10,7 +10,7 @@ import asyncio
 from typing import TYPE_CHECKING
 
 from headrace.errors import ServiceError
-from headrace.primitives.logs import Appending
+from headrace.primitives.logs import Appending, LogSealed
 from headrace.primitives.metadata import Conflict, Write
 from headrace.services.kinesis import limits, records, scaling, topology
 from headrace.services.kinesis.records import Status
@@ -51,7 +51,10 @@ async def _seal(state: State, stream: Stream, shard: Shard) -> int:
         newest = await logs.read(shard.log, tip.last - 1, max_records=1, max_bytes=1)
         if newest and newest[0].key == records.SEAL:
             return tip.last - 1
-    [sequence] = await logs.append(shard.log, [Appending(records.SEAL, b"")])
+    try:
+        [sequence] = await logs.append(shard.log, [Appending(records.SEAL, b"")])
+    except LogSealed as sealed:
+        return sealed.last - 1
     return sequence - 1
 
 

@@ -18,10 +18,10 @@ import structlog
 from headrace.clock import VirtualClock, sleep
 from headrace.context import Server
 from headrace.errors import StorageError
-from headrace.primitives.metadata import Conflict
 from headrace.primitives.queues import Outgoing, QueueMissing, QueueSettings, Sent
 from headrace.services.sns import limits, records
 from headrace.services.sns.outgoing import OutgoingWorker
+from headrace.services.sns.presence import Presence
 from headrace.services.sns.records import Delivery
 from headrace.services.sns.rules import FIFO_SUFFIX
 from headrace.services.sns.transports import Transport
@@ -53,13 +53,18 @@ def direct_queue(delivery: Delivery) -> str:
 class Deliveries:
     """All outgoing queues of a process, and the workers that empty them."""
 
-    def __init__(self, server: Server, transports: Mapping[str, Transport], find: FindSubscription) -> None:
+    def __init__(
+        self, server: Server, transports: Mapping[str, Transport], find: FindSubscription, presence: Presence
+    ) -> None:
         self._server = server
+        self._presence = presence
+        presence.renamed.append(self._mark_again)
         self._transports = transports
         self._find = find
         self._opened: set[str] = set()
         self._workers: dict[str, OutgoingWorker] = {}
         self._looking: asyncio.Task[None] | None = None
+        self._drops: set[asyncio.Task[None]] = set()
         self._hanging: WeakSet[asyncio.Task[Any]] = WeakSet()
         """Attempts that did not end while a virtual clock stood still for them."""
 
@@ -67,7 +72,7 @@ class Deliveries:
         """Go on with what a stopped process left, first with what is to stay in order, lest it be overtaken."""
         if isinstance(self._server.clock, VirtualClock):
             self._server.clock.outside.append(self._rest)
-        await self._take_up(ordered=True)
+        await self._take_up(await self._presence.adopt(QUEUE_PREFIX), ordered=True)
         self._looking = asyncio.create_task(self._look())
 
     async def close(self) -> None:
@@ -81,6 +86,7 @@ class Deliveries:
         for worker in list(self._workers.values()):
             await worker.close()
         self._workers.clear()
+        await asyncio.gather(*self._drops)
         self._opened.clear()
         for transport in set(self._transports.values()):
             await transport.close()
@@ -104,7 +110,7 @@ class Deliveries:
             fair=False,
         )
         await self._server.engine.queues.open(queue, settings)
-        await self._server.engine.metadata.put(records.active_key(queue), b"")
+        await self._presence.mark(queue)
         if len(self._opened) >= limits.OUTGOING_OPENED:
             self._opened.clear()
         self._opened.add(queue)
@@ -129,6 +135,7 @@ class Deliveries:
             await self.open(queue, fifo=fifo)
             sent = await self._server.engine.queues.send(queue, messages)
         self._wake(queue)
+        await self._presence.assure()
         return sent
 
     async def send_notice(self, delivery: Delivery) -> None:
@@ -172,45 +179,64 @@ class Deliveries:
         """A worker has found its queue empty."""
         self._workers.pop(queue, None)
         if queue.endswith(ENDED_SUFFIX):
-            asyncio.get_running_loop().create_task(self._drop(queue))
+            task = asyncio.get_running_loop().create_task(self._drop_ended(queue))
+            self._drops.add(task)
+            task.add_done_callback(self._drops.discard)
+
+    async def _drop_ended(self, queue: str) -> None:
+        try:
+            await self._drop(queue)
+        except StorageError as error:
+            # It is empty, and the next start finds its marker.
+            log.warning("a queue of an ended subscription is left", queue=queue, error=str(error))
 
     async def _drop(self, queue: str) -> None:
         worker = self._workers.pop(queue, None)
         if worker is not None:
             await worker.close()
-        if queue in self._opened or await self._server.engine.metadata.get(records.active_key(queue)):
-            self._opened.discard(queue)
-            await self._server.engine.queues.drop(queue)
-            await self._server.engine.metadata.delete(records.active_key(queue))
+        self._opened.discard(queue)
+        await self._server.engine.queues.drop(queue)
+        await self._presence.unmark(queue)
+
+    async def _mark_again(self) -> None:
+        """Mark with the name that this process has now what it delivers, and may deliver."""
+        self._opened.clear()
+        for queue in tuple(self._workers):
+            await self._presence.mark(queue)
 
     async def _look(self) -> None:
         """Take up the queues that a stopped process left; where processes share the engine, again and again."""
-        clock = self._server.clock
+        adopted: set[str] = set()
         while True:
             try:
-                await self._take_up(ordered=False)
+                await self._take_up(adopted, ordered=False)
+                if self._presence.shared:
+                    await sleep(self._server.clock, limits.ACTIVE_LOOKED_MS)
+                    adopted = await self._presence.adopt(QUEUE_PREFIX)
+                    await self._take_up(adopted, ordered=True)
+                    continue
             except StorageError as error:
                 log.warning("deliveries wait to be taken up", error=str(error))
-            if self._server.engine.name in limits.ENGINES_OF_ONE_PROCESS:
-                return
-            await sleep(clock, limits.ACTIVE_LOOKED_MS)
+                await sleep(self._server.clock, limits.STORAGE_RETRY_MS)
+                continue
+            return
 
-    async def _take_up(self, *, ordered: bool) -> None:
-        """Start workers for the queues that hold something; only those of FIFO topics, or all others."""
-        metadata = self._server.engine.metadata
-        prefix, after = records.active_key(QUEUE_PREFIX), ""
-        while entries := await metadata.list(prefix, after=after):
-            after = entries[-1].key
-            for entry in entries:
-                queue = entry.key.removeprefix(records.ACTIVE_PREFIX)
-                if (f"{FIFO_SUFFIX}:" in queue) != ordered:
-                    continue
-                if queue in self._workers or await self._holds_something(queue):
-                    self._wake(queue)
-                elif queue not in self._opened:
-                    # A send that opens the queue meanwhile has written the marker anew, and keeps it.
-                    with contextlib.suppress(Conflict):
-                        await metadata.delete(entry.key, expected=entry.revision)
+    async def _take_up(self, adopted: set[str], *, ordered: bool) -> None:
+        """Start workers for the queues that hold something; only those of FIFO topics, or all others.
+
+        Looked at are those that this process marked before it began to use them, and those it has `adopted`.
+        """
+        for entry in await self._presence.marked(QUEUE_PREFIX):
+            queue, _ = records.active_queue(entry.key)
+            if (f"{FIFO_SUFFIX}:" in queue) != ordered or queue in self._workers:
+                continue
+            if queue in self._opened and queue not in adopted:
+                continue
+            if await self._holds_something(queue):
+                self._wake(queue)
+            elif queue not in self._opened:
+                # A send that opens the queue meanwhile has written the marker anew, and keeps it.
+                await self._presence.unmark_unchanged(entry)
 
     async def _holds_something(self, queue: str) -> bool:
         try:

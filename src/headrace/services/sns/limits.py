@@ -82,7 +82,7 @@ ATTEMPT_REST_S: Final = 0.25
 REST_S: Final = 2.0
 """How long it does for all attempts together, each time it is moved."""
 
-BRING_MS: Final = 10_000
+BRING_MS: Final = 5_000
 """How long a stored publication is hidden while it is brought to the subscribers."""
 
 IDLE_WAIT_MS: Final = 60_000
@@ -94,11 +94,17 @@ OUTGOING_RETENTION_MS: Final = 30 * 86_400_000
 OUTGOING_OPENED: Final = 100_000
 """Outgoing queues remembered as opened; above it they are opened anew when next used, which changes nothing."""
 
-ACTIVE_LOOKED_MS: Final = 60_000
-"""How often outgoing queues are looked at that another process may have left, where several share an engine.
+ACTIVE_LOOKED_MS: Final = 3_000
+"""How often it is looked for what another process may have left, where several share an engine.
 
 The embedded engine has one process, which looks once, at its start.
 """
+
+PROCESS_MS: Final = 6_000
+"""How long a process that says nothing is taken to live, where several share an engine."""
+
+ADOPTED_AT_ONCE: Final = 400
+"""Outgoing queues of an ended process that are taken over in one write."""
 
 STORAGE_RETRY_MS: Final = 1_000
 """How long background work waits after the engine could not do its part."""
@@ -201,9 +207,15 @@ FILTER_POLICY_DEPTH: Final = 100
 FILTER_POLICIES_CACHED: Final = 256
 """Policies that are kept compiled by their text, besides those of the topics in memory."""
 
+MANNERS_CACHED: Final = 1_000
+"""Delivery policies whose meaning is kept, by the texts of a topic's and a subscription's."""
+
 SIGNING_KEY_BITS: Final = 2_048
 SECONDS_CACHED: Final = 64
 """Seconds whose text is kept: many messages are published in one."""
+
+SIGNATURES_KEPT: Final = 1_000
+"""Signatures that are kept for the endpoints that get the same message, and for those that get it again."""
 
 SIGNING_THREADS: Final = 4
 """Threads that messages are signed on, if the machine has as many cores."""

@@ -215,6 +215,27 @@ def token_key(token: str) -> str:
 ACTIVE_PREFIX: Final = "sns/active/"
 
 
-def active_key(queue: str) -> str:
-    """The key that tells that an outgoing queue has something to deliver: what a restart goes by."""
-    return f"{ACTIVE_PREFIX}{queue}"
+QUEUE_NAMES: Final = "sns:"
+"""What the names of all outgoing queues begin with, and no process's name does."""
+
+
+def active_key(queue: str, process: str) -> str:
+    """The key that tells that a process uses an outgoing queue: what whoever comes after it goes by.
+
+    A process that has its engine for itself has no name.
+    """
+    return f"{ACTIVE_PREFIX}{process}/{queue}" if process else f"{ACTIVE_PREFIX}{queue}"
+
+
+def active_queue(key: str) -> tuple[str, str]:
+    """The queue and the process that such a key names."""
+    named = key.removeprefix(ACTIVE_PREFIX)
+    if named.startswith(QUEUE_NAMES):
+        return named, ""
+    process, _, queue = named.partition("/")
+    return queue, process
+
+
+def process_lease(process: str) -> str:
+    """The lease that a process holds while it lives."""
+    return f"sns/process/{process}"

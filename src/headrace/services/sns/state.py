@@ -15,6 +15,7 @@ from headrace.services.sns import (
     data_protection,
     filters,
     limits,
+    messages,
     queue_messages,
     records,
     rules,
@@ -25,8 +26,9 @@ from headrace.services.sns import (
 from headrace.services.sns.census import Census
 from headrace.services.sns.deliveries import Deliveries
 from headrace.services.sns.fanout import Fanout
+from headrace.services.sns.presence import Presence
 from headrace.services.sns.queue_calls import QueueCalls
-from headrace.services.sns.records import SubscriptionRecord, TopicRecord
+from headrace.services.sns.records import Publication, SubscriptionRecord, TopicRecord
 from headrace.services.sns.transports.choice import make_transports
 from headrace.services.sns.transports.sqs import SqsTransport
 from headrace.services.sns.workers import Workers
@@ -92,6 +94,7 @@ class Topic:
         "name",
         "open",
         "per_group",
+        "place",
         "protection",
         "record",
         "region",
@@ -128,6 +131,15 @@ class Topic:
         self.per_group = values.get("FifoThroughputScope") == "MessageGroup"
         self.archive_days = topic_attributes.archive_days(values)
         self.protection = data_protection.compile_policy(record.data_protection) if record.data_protection else None
+        self.place = messages.Place(
+            region=self.region,
+            account=self.account,
+            topic_arn=self.arn,
+            fifo=self.fifo,
+            content_dedup=self.content_dedup,
+            max_bytes=self.max_bytes,
+            signature_version=values.get("SignatureVersion", "1"),
+        )
 
     def take_subscription(self, entry: Entry) -> None:
         """Take up a subscription that was stored."""
@@ -161,11 +173,12 @@ class Topic:
         if self.open.pop(known.record.id, None) is None and known.filtered:
             self.matcher.remove(known.record.id)
 
-    def matching(self, prepared: filters.Prepared) -> list[Subscription]:
+    def matching(self, publication: Publication) -> list[Subscription]:
         """The subscriptions that a message is for."""
         found = list(self.open.values())
         if len(found) != len(self.subscriptions):
-            found.extend(self.subscriptions[each] for each in self.matcher.matching(prepared))
+            matching = self.matcher.matching(filters.prepare(publication))
+            found.extend(self.subscriptions[each] for each in matching)
         return found
 
 
@@ -179,7 +192,8 @@ class State:
         self.census = Census(server.engine.metadata)
         self.queue_calls = QueueCalls(server)
         transports = {**make_transports(server), "sqs": SqsTransport(server)}
-        self.deliveries = Deliveries(server, transports, self.find_subscription)
+        self.presence = Presence(server)
+        self.deliveries = Deliveries(server, transports, self.find_subscription, self.presence)
         self.fanout = Fanout(self)
         self.workers = Workers(self)
         self._subscriptions = 0
@@ -191,6 +205,7 @@ class State:
     async def start(self) -> None:
         """Follow what changes in metadata, and go on with what waits to be delivered."""
         self._unwatch = self.server.engine.metadata.watch(records.PREFIX, self._changed)
+        await self.presence.start()
         await self.deliveries.start()
         await self.workers.start()
 
@@ -200,6 +215,7 @@ class State:
             self._unwatch()
         await self.workers.close()
         await self.deliveries.close()
+        await self.presence.close()
         signing.close(self.server)
         self.census.clear()
         self.arns.clear()
@@ -233,8 +249,11 @@ class State:
 
     async def find_subscription(self, arn: str) -> Subscription | None:
         """The subscription of an ARN, or None. Raises InvalidParameter for what is no such ARN."""
-        region, account, name, subscription_id = rules.parse_subscription_arn(arn)
-        topic = await self.load(region, account, name)
+        topic_arn, _, subscription_id = arn.rpartition(":")
+        topic = self.arns.get(topic_arn)
+        if topic is None or subscription_id not in topic.subscriptions:
+            region, account, name, subscription_id = rules.parse_subscription_arn(arn)
+            topic = await self.load(region, account, name)
         found = topic.subscriptions.get(subscription_id) if topic is not None else None
         return None if found is None or found.expired(self.server.clock.now_ms()) else found
 

@@ -54,6 +54,8 @@ class StoredPublications:
         self._draining: dict[str, asyncio.Task[None]] = {}
         self._nudged: set[str] = set()
         self._looking: asyncio.Task[None] | None = None
+        self._presence = state.presence
+        state.presence.renamed.append(self._mark_again)
         self._locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
 
     async def start(self) -> None:
@@ -82,6 +84,7 @@ class StoredPublications:
             await self._open(topic)
             sent = await self._engine.queues.send(queue, messages)
         self._wake(topic.arn)
+        await self._presence.assure()
         return sent
 
     async def forget(self, topic: Topic) -> None:
@@ -93,7 +96,7 @@ class StoredPublications:
             with contextlib.suppress(asyncio.CancelledError):
                 await task
         await self._engine.queues.drop(queue_of(topic.arn))
-        await self._engine.metadata.delete(records.active_key(queue_of(topic.arn)))
+        await self._presence.unmark(queue_of(topic.arn))
 
     async def _open(self, topic: Topic) -> None:
         queue = queue_of(topic.arn)
@@ -107,7 +110,7 @@ class StoredPublications:
             fair=False,
         )
         await self._engine.queues.open(queue, settings)
-        await self._engine.metadata.put(records.active_key(queue), b"")
+        await self._presence.mark(queue)
         if len(self._opened) >= limits.TOPICS_CACHED:
             self._opened.clear()
         self._opened[topic.arn] = topic.per_group
@@ -136,7 +139,7 @@ class StoredPublications:
                 if received:
                     async with lock:
                         await self._bring(topic_arn, queue, received)
-                elif topic_arn not in self._nudged and not await self._holds_something(queue):
+                elif not await self._holds_something(queue) and topic_arn not in self._nudged:
                     break
                 elif topic_arn not in self._nudged:  # what is left is being brought by somebody else, or was put off
                     await self._engine.queues.receive(
@@ -144,6 +147,7 @@ class StoredPublications:
                     )
                     await asyncio.sleep(0)  # an engine that is to stop waits for nothing
             except QueueMissing:
+                await self._unmark(topic_arn)
                 break
             except StorageError as error:
                 log.warning("publications wait after an error", topic=topic_arn, error=str(error))
@@ -162,32 +166,47 @@ class StoredPublications:
     async def _bring(self, topic_arn: str, queue: str, received: Sequence[Received]) -> None:
         """Bring a batch to the subscribers, archive it if the topic does, and remove it: all in one go."""
         topic = await self._state.load(*rules.parse_topic_arn(topic_arn))
-        removing = self._engine.queues.delete(queue, [each.receipt for each in received])
+        receipts = [each.receipt for each in received]
         if topic is None:  # it was deleted, and everything with it
-            await removing
+            await self._engine.queues.delete(queue, receipts)
             return
         publications = [_publication(each, fifo=topic.fifo) for each in received]
         plan = fanout.plan(topic, publications)
-        also: list[Coroutine[Any, Any, Any]] = [removing]
+        also: list[Coroutine[Any, Any, Any]] = []
         if topic.archive_days:
             # A subscription that is being replayed to gets these from the archive, when it has come so far.
             plan = {key: value for key, value in plan.items() if not self._state.workers.replays.holds_back(key)}
             also.append(archive.append(self._state.server, topic, publications))
+        also.append(self._engine.queues.delete(queue, receipts))
         await self._state.fanout.run(plan, *also)
+
+    async def _unmark(self, topic_arn: str) -> None:
+        """The topic's queue is gone: it is opened and marked again when it is next used."""
+        self._opened.pop(topic_arn, None)
+        with contextlib.suppress(StorageError):
+            await self._presence.unmark(queue_of(topic_arn))
+
+    async def _mark_again(self) -> None:
+        """Mark with the name that this process has now what it brings to subscribers, and may bring."""
+        self._opened.clear()
+        for topic_arn in tuple(self._draining):
+            await self._presence.mark(queue_of(topic_arn))
 
     async def _look(self) -> None:
         """Take up the queues that a stopped process left; where processes share the engine, again and again."""
-        prefix = records.active_key(QUEUE_PREFIX)
         while True:
             try:
-                after = ""
-                while entries := await self._engine.metadata.list(prefix, after=after):
-                    after = entries[-1].key
-                    for entry in entries:
-                        self._wake(entry.key.removeprefix(prefix))
+                adopted = await self._presence.adopt(QUEUE_PREFIX)
+                for entry in await self._presence.marked(QUEUE_PREFIX):
+                    queue, _ = records.active_queue(entry.key)
+                    topic_arn = queue.removeprefix(QUEUE_PREFIX)
+                    if topic_arn not in self._opened or queue in adopted:
+                        self._wake(topic_arn)
             except StorageError as error:
                 log.warning("publications wait to be taken up", error=str(error))
-            if self._engine.name in limits.ENGINES_OF_ONE_PROCESS:
+                await sleep(self._state.server.clock, limits.STORAGE_RETRY_MS)
+                continue
+            if not self._presence.shared:
                 return
             await sleep(self._state.server.clock, limits.ACTIVE_LOOKED_MS)
 

@@ -91,7 +91,7 @@ MOVE_SLICE_MESSAGES: Final = 100
 MOVE_TASKS_AT_ONCE: Final = 1_000
 """Tasks that go on side by side, over all queues; more wait until some are done."""
 
-MOVE_LEASE_MS: Final = 10_000
+MOVE_LEASE_MS: Final = 5_000
 """How long a process keeps the move tasks to itself without renewing."""
 
 # Messages

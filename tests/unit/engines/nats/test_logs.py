@@ -11,7 +11,7 @@ from headrace.engines.nats.log_sweep import SWEEP_DELAY_MS
 from headrace.engines.nats.logs import NatsLogs
 from headrace.engines.nats.mirror import Mirror
 from headrace.errors import StorageCorrupt
-from headrace.primitives.logs import Appending, LogMissing, LogSettings
+from headrace.primitives.logs import SEAL, Appending, LogMissing, LogSealed, LogSettings
 
 GUARD_S = 20
 WHOLE = {"max_records": 1_000_000, "max_bytes": 1 << 40}
@@ -101,6 +101,23 @@ async def test_an_append_wakes_another_process(process):
     await other._jetstream.connection.flush()
     await one.append("log", some("a"))
     assert await asyncio.wait_for(waiting, GUARD_S) is True
+
+
+@pytest.mark.parametrize("listens", [False, True])
+async def test_nobody_appends_behind_another_s_seal(process, listens):
+    one, other = await process(), await process()
+    await one.open("log", LogSettings())
+    await other.open("log", LogSettings())
+    await other.append("log", some("a"))
+    if listens:
+        waiting = asyncio.create_task(other.wait("log", 1, wait_ms=HOUR_MS))
+        await until(lambda: other._waiting._woken)
+    assert await one.append("log", [Appending(SEAL, b"")]) == [2]
+    if listens:
+        assert await asyncio.wait_for(waiting, GUARD_S)
+    with pytest.raises(LogSealed) as caught:
+        await other.append("log", some("b"))
+    assert caught.value.last == 2
 
 
 async def test_a_drop_ends_what_others_do(process):

@@ -64,6 +64,14 @@ async def test_a_change_is_told_everywhere_in_order(process):
     assert told == [("a", b"1"), ("b", b"2"), ("a", None), ("c", b"3")]
 
 
+async def test_after_a_sync_everything_is_known(process):
+    one, other = await process(), await process()
+    for number in range(50):
+        await one.put("a", str(number).encode())
+        await other.sync()
+        assert other._records.known("a").value == str(number).encode()
+
+
 async def test_of_two_that_compare_one_sets(process):
     one, other = await process(), await process()
     for number in range(30):
@@ -135,6 +143,35 @@ async def test_a_mirror_whose_consumer_is_gone_makes_another(process, jetstream)
     await one.put("b", b"3")
     await seen(other, lambda: other._records.known("b"))
     assert (await other.get("a")).value == b"2"
+
+
+async def test_a_mirror_follows_while_no_consumer_can_be_made(process, jetstream, monkeypatch):
+    one, other = await process(), await process()
+    await one.put("gone", b"1")
+    await other.get("gone")
+    follower = other.mirror._follower
+    call, made = other.mirror.jetstream.call, asyncio.Event()
+
+    async def held_up(what, *args, **options):
+        if what.startswith("CONSUMER.CREATE"):
+            await made.wait()
+        return await call(what, *args, **options)
+
+    monkeypatch.setattr(other.mirror.jetstream, "call", held_up)
+    await jetstream.call(f"CONSUMER.DELETE.{other.mirror.stream}.{follower._name}")
+    follower._broken.set()
+    told = []
+    other.watch("", lambda change: told.append((change.key, change.entry and change.entry.value)))
+    await one.put("a", b"1")
+    await one.delete("gone")
+    await one.put("b", b"2")
+    assert (await one.lease("l", ttl_ms=1_000, holder="h")) is not None
+    await other.put("c", b"3")
+    assert told == [("a", b"1"), ("gone", None), ("b", b"2"), ("c", b"3")]
+    made.set()
+    await one.put("d", b"4")
+    await seen(other, lambda: other._records.known("d") is not None)
+    assert told[4:] == [("d", b"4")]
 
 
 async def test_a_mirror_that_was_away_for_long_reads_everything_again(process, jetstream):

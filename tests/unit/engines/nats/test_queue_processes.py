@@ -5,8 +5,9 @@ import asyncio
 import pytest
 
 from headrace.clock import VirtualClock
-from headrace.engines.nats import queue_peers
+from headrace.engines.nats import queue_peers, queue_room, queue_sweep
 from headrace.engines.nats.queue_places import keeper_key
+from headrace.errors import StorageFull
 from headrace.primitives.queues import Outcome, Outgoing, OverInFlight, QueueMissing, QueueSettings
 
 GUARD_S = 20
@@ -157,6 +158,57 @@ async def test_a_keeper_that_was_overtaken_unawares_does_no_harm(queue_process):
     assert (len(keeper.kept()), len(other.kept())) == (0, 1)
 
 
+async def overtaken(queue_process, **settings):
+    """A process that does not know yet that another keeps the queue `q` by now; a message sent and received there."""
+    keeper, other = await pair(queue_process, **settings)
+    keeper._end_watch()
+    await other._records.put(keeper_key(other._definitions["q"].number), other.process.encode())
+    await other.send("q", [message("a", group="g"), message("b", group="other")])
+    [held] = await other.receive("q", max_messages=1)
+    assert keeper.kept()[0].state.entries == {}
+    return keeper, other, held
+
+
+@pytest.mark.parametrize("fifo", [False, True])
+async def test_who_was_overtaken_does_not_say_that_a_message_is_gone(queue_process, fifo):
+    keeper, other, held = await overtaken(queue_process, fifo=fifo)
+    assert await keeper.delete("q", [held.receipt]) == [Outcome.DONE]
+    depth = await other.depth("q")
+    assert (depth.visible, depth.in_flight) == (1, 0)
+
+
+async def test_who_was_overtaken_does_not_say_that_a_message_is_not_in_flight(queue_process):
+    keeper, other, held = await overtaken(queue_process)
+    assert await keeper.change_visibility("q", [(held.receipt, 0)]) == [Outcome.DONE]
+    assert (await other.depth("q")).visible == 2
+
+
+async def test_who_was_overtaken_purges_what_it_does_not_know(queue_process):
+    keeper, other, _ = await overtaken(queue_process)
+    await keeper.purge("q")
+    depth = await other.depth("q")
+    assert (depth.visible, depth.in_flight) == (0, 0)
+
+
+async def test_who_was_overtaken_does_not_say_that_nothing_is_left_to_move(queue_process):
+    keeper, other, _ = await overtaken(queue_process)
+    await other.open("to", QueueSettings())
+    assert await keeper.redrive("q", "to", 10) == 1
+
+
+async def test_who_lost_its_connection_is_asked_again(queue_process):
+    """A wait that it may not have heard of goes on, and hands a message out once."""
+    keeper, other = await pair(queue_process)
+    waiting = asyncio.create_task(other.receive("q", max_messages=1, wait_ms=20_000))
+    await until(lambda: keeper.kept()[0].waiters)
+    asked = next(iter(other._peers._waiting[keeper.process]))
+    keeper._peers._back()
+    await until(lambda: other._peers._waiting[keeper.process] and asked not in other._peers._waiting[keeper.process])
+    await other.send("q", [message("a")])
+    assert bodies(await asyncio.wait_for(waiting, GUARD_S)) == ["a"]
+    assert (len(keeper.kept()), len(other.kept())) == (1, 0)
+
+
 async def test_a_keeper_that_hears_of_its_successor_stops_at_once(queue_process):
     keeper, other = await pair(queue_process)
     waiting = asyncio.create_task(keeper.receive("q", max_messages=1, wait_ms=20_000))
@@ -232,3 +284,29 @@ async def until(true):
     async with asyncio.timeout(GUARD_S):
         while not true():  # noqa: ASYNC110 - of another process nothing is told here
             await asyncio.sleep(0.002)
+
+
+async def test_a_process_without_room_takes_no_more_messages(queue_process, monkeypatch):
+    monkeypatch.setattr(queue_sweep, "messages_allowed", lambda: 3)
+    queues = await queue_process()
+    await queues.open("q", QueueSettings())
+    await queues.send("q", [Outgoing(body="x", header=b"")] * 3)
+    queues._sweep.count()
+    with pytest.raises(StorageFull, match="memory"):
+        await queues.send("q", [Outgoing(body="x", header=b"")])
+    received = await queues.receive("q", max_messages=10)
+    await queues.delete("q", [message.receipt for message in received])
+    queues._sweep.count()
+    await queues.send("q", [Outgoing(body="x", header=b"")])
+    assert (await queues.depth("q")).visible == 1
+
+
+def test_what_may_be_known_goes_by_the_memory(tmp_path, monkeypatch):
+    monkeypatch.setattr(queue_room, "CONTAINER", tmp_path / "memory.max")
+    machine = queue_room.memory_bytes()
+    (tmp_path / "memory.max").write_text("max\n")
+    assert queue_room.memory_bytes() == machine
+    (tmp_path / "memory.max").write_text(f"{machine // 4}\n")
+    assert queue_room.memory_bytes() == machine // 4
+    (tmp_path / "memory.max").write_text("1000000\n")
+    assert queue_room.messages_allowed() == queue_room.LEAST
