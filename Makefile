@@ -14,10 +14,10 @@ WORKERS ?= auto
 
 LOCK := --quiet --upgrade --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --no-annotate
 
-.PHONY: setup run test test-cluster test-faults lint bench bench-peers example example-fanout docs compat lock clean help
+.PHONY: setup run test test-cluster test-faults lint bench bench-peers example example-fanout example-clickstream docs compat lock clean help
 
 help:  ## List the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-19s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 setup: $(SETUP)  ## Make the virtual environment
 
@@ -71,6 +71,9 @@ example: $(SETUP)  ## Run the spike buffer: a year of flights, a slow database, 
 
 example-fanout: $(SETUP)  ## Publish each order once: queues, e-mail and HTTP, each with its filter
 	@$(BIN)/python examples/order_fanout/run.py $(ARGS)
+
+example-clickstream: $(SETUP)  ## A stream of events, resharded while six consumers read it, two of them pushed to
+	@$(BIN)/python examples/clickstream/run.py $(ARGS)
 
 docs: $(DOCS_SETUP)  ## Build the documentation into site/; warnings are errors
 	@$(BIN)/mkdocs build --quiet --strict

@@ -38,6 +38,8 @@ class Load:
     broken: int
     cpu_s: float = 0
     """Processor time the server used meanwhile; see `Server.metered`."""
+    behind_cpu_s: float = 0
+    """Processor time of what stands behind the server."""
     counters: dict[str, int] = field(default_factory=dict)
 
     @property
@@ -88,37 +90,48 @@ def _load(figures: dict[str, int]) -> Load:
     )
 
 
-def sending(url: str, queue: str, *, seconds: float, action: str = "one", groups: int = 0, count: int = 0) -> Load:
+def sending(
+    url: str,
+    queue: str,
+    *,
+    seconds: float,
+    action: str = "one",
+    groups: int = 0,
+    count: int = 0,
+    connections: int = CONNECTIONS,
+) -> Load:
     """SendMessage (`one`) or SendMessageBatch of 10 (`batch`). Raises LoadFailed when any is not answered with 200."""
     limit = {"count": count} if count else {}
     run = f"{time.time_ns() % 10**13}"
-    load = wrk("send.lua", url, seconds=seconds, queue=queue, action=action, groups=groups, run=run, **limit)
-    return _answered(load)
+    chosen: dict[str, str | int] = {"queue": queue, "action": action, "groups": groups, "run": run, **limit}
+    load = wrk("send.lua", url, seconds=seconds, connections=connections, **chosen)
+    return answered(load)
 
 
 def publishing(url: str, topic: str, *, seconds: float, action: str = "one", tenant: str = "") -> Load:
     """Publish (`one`) or PublishBatch of 10 (`batch`). Raises LoadFailed when any is not answered with 200."""
     chosen: dict[str, Any] = {"tenant": tenant} if tenant else {}
-    return _answered(wrk("publish.lua", url, seconds=seconds, topic=topic, action=action, **chosen))
+    return answered(wrk("publish.lua", url, seconds=seconds, topic=topic, action=action, **chosen))
 
 
 def draining(url: str, queue: str, *, seconds: float) -> Load:
     """Receive and delete until the queue is dry or the time is up; counts `deleted`."""
-    return _answered(wrk("work.lua", url, seconds=seconds, queue=queue, mode="drain"))
+    return answered(wrk("work.lua", url, seconds=seconds, queue=queue, mode="drain"))
 
 
 def working(url: str, queue: str, *, seconds: float, groups: int = 0) -> Load:
     """Send 10, receive 10, delete 10 in turn, so that the depth stays; counts `deleted`."""
     run = f"{time.time_ns() % 10**13}"
-    return _answered(wrk("work.lua", url, seconds=seconds, queue=queue, mode="steady", groups=groups, run=run))
+    return answered(wrk("work.lua", url, seconds=seconds, queue=queue, mode="steady", groups=groups, run=run))
 
 
 def echoed_draining(url: str, queue: str, *, seconds: float) -> Load:
     """The requests of `draining` at the floor."""
-    return _answered(wrk("work.lua", url, seconds=seconds, queue=queue, mode="drain", echo=1, handle=MADE_UP_HANDLE))
+    return answered(wrk("work.lua", url, seconds=seconds, queue=queue, mode="drain", echo=1, handle=MADE_UP_HANDLE))
 
 
-def _answered(load: Load) -> Load:
+def answered(load: Load) -> Load:
+    """The load, when all of it was answered with 200. Raises LoadFailed otherwise."""
     if not load.requests:
         raise LoadFailed(f"no answer within {load.seconds:.0f} s")
     if load.error_statuses or load.broken:
@@ -137,6 +150,7 @@ class Comparison:
     base_p99_ms: float
     cpu_us: float
     base_cpu_us: float
+    behind_cpu_us: float = 0
 
 
 def compare(
@@ -161,11 +175,12 @@ def compare(
         statistics.median(ratios),
         statistics.median(load.p99_ms for load in subjects),
         statistics.median(load.p99_ms for load in bases),
-        statistics.median(_cpu_us(load, rate) for load in subjects),
-        statistics.median(_cpu_us(load, base_rate) for load in bases),
+        statistics.median(_cpu_us(load, load.cpu_s, rate) for load in subjects),
+        statistics.median(_cpu_us(load, load.cpu_s, base_rate) for load in bases),
+        statistics.median(_cpu_us(load, load.behind_cpu_s, rate) for load in subjects),
     )
 
 
-def _cpu_us(load: Load, rate: Callable[[Load], float]) -> float:
+def _cpu_us(load: Load, cpu_s: float, rate: Callable[[Load], float]) -> float:
     """Processor time for one of what `rate` counts."""
-    return load.cpu_s * 1e6 / max(1.0, rate(load) * load.seconds)
+    return cpu_s * 1e6 / max(1.0, rate(load) * load.seconds)

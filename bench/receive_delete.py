@@ -1,6 +1,9 @@
 """ReceiveMessage(10) and DeleteMessageBatch(10) of what was received, 32 connections, from a filled queue."""
 
-from collections.abc import Iterator
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Protocol
 
 import api
 import load
@@ -11,7 +14,18 @@ FILL_REQUESTS = 30_000
 """At most this many batches are put in before each measurement."""
 
 
-def drained(server: servers.Server, queue: str, seconds: float, groups: int = 0) -> load.Load:
+class Metered(Protocol):
+    """A server, or several that are used as one."""
+
+    @property
+    def url(self) -> str:
+        """Where it is asked."""
+
+    def metered(self, measured: Callable[[], load.Load]) -> load.Load:
+        """See `Server.metered`."""
+
+
+def drained(server: Metered, queue: str, seconds: float, groups: int = 0) -> load.Load:
     """Fill the queue, for as long as it will then be drained, and drain it."""
     if groups:
         api.Sqs(server.url).settled(queue)

@@ -158,7 +158,9 @@ def main(scenarios: dict[str, Scenario], *, chosen: str = "", servers_measured: 
     """The command line shared by all scenario scripts and by the run of them all."""
     parser = argparse.ArgumentParser(description="Measure Headrace, and what it is held against.")
     parser.add_argument("scenario", nargs="*", default=[], help=f"of {', '.join(scenarios)}; all by default")
-    parser.add_argument("--servers", default=servers_measured, help="comma-separated: headrace, moto, ministack")
+    parser.add_argument(
+        "--servers", default=servers_measured, help="comma-separated: headrace, moto, ministack, kinesalite"
+    )
     parser.add_argument("--seconds", type=float, default=Run.seconds, help="length of one measurement")
     parser.add_argument(
         "--rounds", type=int, default=Run.rounds, help="measurements a figure, each between two of its base"

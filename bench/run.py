@@ -1,8 +1,13 @@
 """Every scenario, one after the other, on the chosen servers."""
 
 import backlog
+import cluster
 import fifo
 import idle_polls
+import kinesis_fan_out
+import kinesis_get
+import kinesis_put
+import kinesis_reshard
 import latency
 import receive_delete
 import report
@@ -27,6 +32,15 @@ SCENARIOS: dict[str, report.Scenario] = {
     "sns_filters": sns_publish.filters,
     "sns_http": sns_http.deliver,
     "sns_retries": sns_http.retries,
+    "put_records": kinesis_put.records,
+    "put_record": kinesis_put.record,
+    "get_records": kinesis_get.records,
+    "records_kept": kinesis_get.kept,
+    "reshard": kinesis_reshard.scenario,
+    **cluster.SCENARIOS,
+    "fan_out_pushed": kinesis_fan_out.pushed,
+    "fan_out_together": kinesis_fan_out.together,
+    "fan_out_idle": kinesis_fan_out.idle,
 }
 
 if __name__ == "__main__":

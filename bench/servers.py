@@ -27,7 +27,8 @@ WORK = ROOT / ".cache" / "bench"
 
 START_TIMEOUT_S = 60
 STOP_TIMEOUT_S = 60
-PEERS = {"moto": "moto_server", "ministack": "ministack"}
+PEERS = {"moto": "bin/moto_server", "ministack": "bin/ministack", "kinesalite": "node_modules/kinesalite/index.js"}
+"""The peers' programs, each in an environment of its own under `.cache/`."""
 _TICKS_PER_S = os.sysconf("SC_CLK_TCK")
 _PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
 
@@ -61,11 +62,7 @@ class Server:
 
     def cpu_s(self) -> float:
         """Processor time all its processes have used, user and system."""
-        ticks = 0
-        for pid in self.pids():
-            fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-            ticks += int(fields[11]) + int(fields[12])
-        return ticks / _TICKS_PER_S
+        return sum(map(cpu_of, self.pids()))
 
     def metered(self, measured: Callable[[], load.Load]) -> load.Load:
         """Put a load on, and note what processor time this server used for it."""
@@ -91,6 +88,12 @@ class Server:
         return time.monotonic() - began
 
 
+def cpu_of(pid: int) -> float:
+    """Processor time a process has used, user and system, in seconds."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / _TICKS_PER_S
+
+
 def free_port() -> int:
     """A loopback port nobody listens on."""
     with socket.socket() as probe:
@@ -98,8 +101,10 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-def _start(name: str, command: list[str], port: int, environment: dict[str, str] | None = None) -> Server:
-    """Start a server and return once it has answered a first request."""
+def _start(
+    name: str, command: list[str], port: int, environment: dict[str, str] | None = None, answer: bytes = b"HTTP/1.1 200"
+) -> Server:
+    """Start a server and return once it has answered a first request so."""
     WORK.mkdir(parents=True, exist_ok=True)
     log = (WORK / f"{name}.log").open("ab")
     url = f"http://127.0.0.1:{port}"
@@ -108,7 +113,7 @@ def _start(name: str, command: list[str], port: int, environment: dict[str, str]
         command, stdout=log, stderr=subprocess.STDOUT, env={**os.environ, **(environment or {})}, start_new_session=True
     )
     server = Server(name, url, process, started_at, log)
-    while not _answers(url):
+    while not _answers(url, answer):
         if process.poll() is not None or time.monotonic() - started_at > START_TIMEOUT_S:
             server.stop(signal.SIGKILL)
             raise ServerFailed(f"{name} did not start; see {WORK / f'{name}.log'}")
@@ -116,15 +121,15 @@ def _start(name: str, command: list[str], port: int, environment: dict[str, str]
     return server
 
 
-def _answers(url: str) -> bool:
-    """Whether an SQS request (ListQueues) is answered."""
+def _answers(url: str, answer: bytes) -> bool:
+    """Whether an SQS request (ListQueues) is answered, and its answer begins so."""
     with contextlib.closing(socket.socket()) as probe:
         address = urlsplit(url)
         probe.settimeout(START_TIMEOUT_S)
         try:
             probe.connect((address.hostname, address.port))
             probe.sendall(api.raw_request(url, "ListQueues"))
-            return probe.recv(64).startswith(b"HTTP/1.1 200")
+            return probe.recv(64).startswith(answer)
         except OSError:
             return False
 
@@ -149,21 +154,24 @@ def _start_application(name: str, application: str) -> Server:
     return _start(name, command, port)
 
 
-def start_headrace(data: Path) -> Server:
-    """Headrace in its default, durable mode, throughput quotas lifted."""
+def start_headrace(data: Path, *options: str) -> Server:
+    """Headrace in its default, durable mode, throughput quotas lifted, with these options besides."""
     port = free_port()
     command = [sys.executable, "-m", "headrace", "serve", "--port", str(port), "--data", str(data), "--quotas", "none"]
-    return _start("headrace", command, port)
+    return _start("headrace", [*command, *options], port)
 
 
 def start_peer(name: str) -> Server:
-    """`moto` or `ministack`, each from its own environment; they keep everything in memory."""
+    """`moto`, `ministack` or `kinesalite`, each from its own environment; they keep everything in memory."""
     port = free_port()
-    program = ROOT / ".cache" / f"bench-{name}" / "bin" / PEERS[name]
+    program = ROOT / ".cache" / f"bench-{name}" / PEERS[name]
     if not program.exists():
-        raise ServerFailed(f"{name} is not installed: run bench/run-peers, which does that")
+        raise ServerFailed(f"{name} is not installed: run `make bench-peers`, which does that")
     if name == "moto":
         return _start(name, [str(program), "-H", "127.0.0.1", "-p", str(port)], port)
+    if name == "kinesalite":
+        script = f"require('{program}')({{shardLimit: 1000}}).listen({port}, '127.0.0.1')"
+        return _start(name, ["node", "-e", script], port, answer=b"HTTP/1.1 ")  # it knows no SQS
     return _start(
         name, [str(program)], port, {"GATEWAY_PORT": str(port), "BIND_HOST": "127.0.0.1", "LOG_LEVEL": "ERROR"}
     )

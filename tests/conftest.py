@@ -1,4 +1,4 @@
-"""What tests of several kinds share: real nats-servers."""
+"""What tests of several kinds share: real nats-servers, and patience."""
 
 from __future__ import annotations
 
@@ -7,8 +7,13 @@ import itertools
 from collections.abc import Callable, Iterator
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from headrace.engines.nats.embedded import NatsServer, start_cluster
+
+# A machine that is busy with other tests must fail none of them.
+settings.register_profile("headrace", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("headrace")
 
 
 @pytest.fixture(scope="session")

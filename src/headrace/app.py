@@ -98,7 +98,7 @@ class App:
     def health(self) -> dict[str, Any]:
         """What `GET /_headrace/health` answers."""
         return {
-            "status": "ok",
+            "status": "ok" if self.engine.reachable else "unreachable",
             "version": __version__,
             "engine": self.engine.name,
             "storage": self.engine.describe(),

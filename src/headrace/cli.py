@@ -12,12 +12,13 @@ import json
 import os
 import signal
 import sys
+import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Final, NoReturn, get_args
 
 import click
 
-from headrace import __version__
+from headrace import __version__, limits
 from headrace.settings import (
     MEMORY,
     ClockName,
@@ -33,6 +34,8 @@ if TYPE_CHECKING:
     from headrace.app import App
 
 DEFAULTS: Final = Settings()
+TOLD_EVERY_S: Final = 10.0
+"""How often a move that takes long is told of in a log."""
 
 
 def main() -> None:
@@ -66,24 +69,34 @@ def _option(name: str, text: str, kind: Any = str) -> Callable[[Any], Any]:
     )
 
 
+def _nats_options(command: Any) -> Any:
+    """The options that say how NATS servers are spoken to, for the commands that do."""
+    options = [
+        _option("--replicas", "Copies that NATS keeps of everything: 1, 3 or 5.", int),
+        _option("--nats-prefix", "Begins the names of all streams: deployments with different ones share a cluster."),
+        _option("--nats-domain", "JetStream domain."),
+        _option("--nats-user", "User on the NATS servers."),
+        _option("--nats-password", "The user's password; better given in the environment."),
+        _option("--nats-token", "Token instead of a user; better given in the environment."),
+        _option("--nats-nkey", "File with an nkey seed."),
+        _option("--nats-creds", "Credentials file (JWT and nkey seed); it decides the NATS account."),
+        _option("--nats-tls-ca", "CA certificates (PEM) that the NATS servers' are checked with."),
+        _option("--nats-tls-cert", "Client certificate (PEM) for the NATS servers."),
+        _option("--nats-tls-key", "The client certificate's key (PEM)."),
+    ]
+    for option in reversed(options):
+        command = option(command)
+    return command
+
+
 @cli.command(context_settings={"max_content_width": 120})
 @_option("--host", "Address to listen on.")
 @_option("--port", "Port to listen on; 0 takes a free one.", int)
 @_option("--data", f"Directory of the data, or {MEMORY} to keep nothing.")
 @_option("--engine", "What stores the data.", EngineName)
 @_option("--nats", "NATS servers (nats://a,b,c), or embedded to have one started under the data directory.")
-@_option("--replicas", "Copies that NATS keeps of everything: 1, 3 or 5.", int)
+@_nats_options
 @_option("--workers", "Processes to serve with; more than one needs NATS.", int)
-@_option("--nats-prefix", "Begins the names of all streams: deployments with different ones share a cluster.")
-@_option("--nats-domain", "JetStream domain.")
-@_option("--nats-user", "User on the NATS servers.")
-@_option("--nats-password", "The user's password; better given in the environment.")
-@_option("--nats-token", "Token instead of a user; better given in the environment.")
-@_option("--nats-nkey", "File with an nkey seed.")
-@_option("--nats-creds", "Credentials file (JWT and nkey seed); it decides the NATS account.")
-@_option("--nats-tls-ca", "CA certificates (PEM) that the NATS servers' are checked with.")
-@_option("--nats-tls-cert", "Client certificate (PEM) for the NATS servers.")
-@_option("--nats-tls-key", "The client certificate's key (PEM).")
 @_option("--clock", "virtual: time that tests may move on.", ClockName)
 @_option("--quotas", "none: lift throughput limits, never sizes.", QuotasName)
 @_option("--tls-cert", "Certificate (PEM): serve HTTPS.")
@@ -112,6 +125,48 @@ def serve(**options: Any) -> None:
     except SettingsError as error:
         _fail(str(error), code=2)
     _serve(settings)
+
+
+@cli.command(context_settings={"max_content_width": 120})
+@click.option("--from", "origin", required=True, help="Where everything is: a data directory, or NATS servers.")
+@click.option("--to", "destination", required=True, help="Where it goes: NATS servers (nats://a,b,c), or a directory.")
+@_nats_options
+def migrate(origin: str, destination: str, **options: Any) -> None:
+    """Move everything from a data directory to NATS servers, or back.
+
+    Nothing may serve either of them meanwhile. The origin is left as it is.
+    """
+    import uvloop
+
+    from headrace.errors import StorageError
+    from headrace.migrate import Migration, Mismatch, ends
+    from headrace.primitives.transfer import NotReady
+
+    chosen = {field.removeprefix("nats_"): value for field, value in options.items()}
+    began_s = time.monotonic()
+    try:
+        migration = Migration(*ends(origin, destination, chosen), _Telling())
+        moved = uvloop.run(migration.run())
+    except SettingsError as error:
+        _fail(str(error), code=2)
+    except (NotReady, Mismatch, StorageError, OSError) as error:
+        _fail(str(error))
+    click.echo(f"moved {moved} in {time.monotonic() - began_s:.1f} s, and counted them again")
+
+
+class _Telling:
+    """Tells on standard error how far a move is: a line that changes on a terminal, else one now and then."""
+
+    def __init__(self) -> None:
+        self._terminal = sys.stderr.isatty()
+        self._told_s = time.monotonic()
+
+    def __call__(self, moved: object) -> None:
+        if self._terminal:
+            click.echo(f"\r\033[K{moved}", err=True, nl=False)
+        elif time.monotonic() - self._told_s >= TOLD_EVERY_S:
+            self._told_s = time.monotonic()
+            click.echo(str(moved), err=True)
 
 
 @cli.command()
@@ -190,6 +245,7 @@ async def _until_stopped(app: App) -> None:
 def _announce(app: App) -> None:
     """Say that requests are accepted. The first line is what scripts wait for."""
     gc.freeze()  # what stands from the start is there to stay: collections need not look at it
+    gc.set_threshold(limits.COLLECTED_OBJECTS)
     click.echo(f"headrace ready on {app.server.base_url}")
     click.echo(f"{app.engine.describe()}; clock: {app.settings.clock}; quotas: {app.settings.quotas}")
     sys.stdout.flush()

@@ -48,6 +48,17 @@ async def test_sequences_grow_over_appends(logs):
     assert [record.sequence for record in await logs.read("log", 0, **WHOLE)] == sequences
 
 
+async def test_several_logs_are_appended_to_at_once(logs):
+    await logs.open("other", FOREVER)
+    await logs.append("other", some("a"))
+    outcomes = await logs.append_each([("log", some("x", "y")), ("gone", some("z")), ("other", some("b"))])
+    assert isinstance(outcomes[1], LogMissing)
+    for log, found, expected in (("log", outcomes[0], ["x", "y"]), ("other", outcomes[2], ["a", "b"])):
+        records = await logs.read(log, 0, **WHOLE)
+        assert texts(records) == expected
+        assert [record.sequence for record in records][-len(found) :] == found
+
+
 async def test_time_is_when_they_were_appended(logs, clock):
     began_ms = clock.now_ms()
     await logs.append("log", some("a", "b"))

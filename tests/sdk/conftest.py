@@ -21,6 +21,7 @@ from pathlib import Path
 
 import boto3
 import pytest
+import trustme
 from botocore.config import Config
 from botocore.exceptions import ClientError
 
@@ -161,6 +162,38 @@ def javascript(needs_tool):
         if stale:
             run("npm", "ci", "--no-audit", "--no-fund", "--ignore-scripts", cwd=folder)
     return folder
+
+
+@pytest.fixture
+def tls(tmp_path):
+    """The files of a certificate for 127.0.0.1, and of the authority that vouches for it."""
+    authority = trustme.CA()
+    leaf = authority.issue_cert("127.0.0.1")
+    paths = {name: tmp_path / f"{name}.pem" for name in ("cert", "key", "ca")}
+    paths["cert"].write_bytes(b"".join(each.bytes() for each in leaf.cert_chain_pems))
+    paths["key"].write_bytes(leaf.private_key_pem.bytes())
+    authority.cert_pem.write_to_path(paths["ca"])
+    return {name: str(path) for name, path in paths.items()}
+
+
+@pytest.fixture
+def run_aws(python_runtime, headrace, tmp_path):
+    """A function that runs the AWS CLI, its home in `tmp_path`, with the words after `aws`; the finished process."""
+    command = [python_runtime("awscli") / "aws", "--endpoint-url", headrace.endpoint_url]
+    environment = {
+        "PATH": os.environ["PATH"],
+        "HOME": str(tmp_path),
+        "AWS_DEFAULT_REGION": "us-east-1",
+        "AWS_ACCESS_KEY_ID": "headrace",
+        "AWS_SECRET_ACCESS_KEY": "headrace",
+        "AWS_DEFAULT_OUTPUT": "json",
+        "AWS_MAX_ATTEMPTS": "1",
+    }
+
+    def execute(*words):
+        return subprocess.run([*command, *words], env=environment, capture_output=True, text=True, check=False)
+
+    return execute
 
 
 class QueryDriver:

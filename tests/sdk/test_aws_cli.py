@@ -1,35 +1,8 @@
 """The AWS CLI: a session as one would type it, each of SQS's actions touched, its output parsed."""
 
 import json
-import os
-import subprocess
 
 import pytest
-
-
-@pytest.fixture(scope="session")
-def cli(python_runtime):
-    return python_runtime("awscli") / "aws"
-
-
-@pytest.fixture
-def run_aws(cli, headrace, tmp_path):
-    """A function that runs `aws sqs …` and gives the finished process."""
-    environment = {
-        "PATH": os.environ["PATH"],
-        "HOME": str(tmp_path),
-        "AWS_DEFAULT_REGION": "us-east-1",
-        "AWS_ACCESS_KEY_ID": "headrace",
-        "AWS_SECRET_ACCESS_KEY": "headrace",
-        "AWS_DEFAULT_OUTPUT": "json",
-        "AWS_MAX_ATTEMPTS": "1",
-    }
-
-    def run(*words):
-        command = [cli, "--endpoint-url", headrace.endpoint_url, "sqs", *words]
-        return subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
-
-    return run
 
 
 @pytest.fixture
@@ -37,7 +10,7 @@ def aws(run_aws):
     """A function that runs `aws sqs …` and gives what it printed, parsed."""
 
     def run(*words):
-        done = run_aws(*words)
+        done = run_aws("sqs", *words)
         assert (done.returncode, done.stderr) == (0, "")
         return json.loads(done.stdout) if done.stdout.strip() else None
 
@@ -149,6 +122,6 @@ def test_fifo(aws):
     ],
 )
 def test_errors(run_aws, words, said):
-    done = run_aws(*words)
+    done = run_aws("sqs", *words)
     assert done.returncode != 0
     assert said in done.stderr

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import threading
 
 import pytest
@@ -56,6 +57,36 @@ def take(events, count):
     while len(found) < count:
         found += [record["Data"] for record in next(events)["Records"]]
     return found
+
+
+def test_a_consumer_s_life(headrace, kinesis, consumer):
+    arns = [consumer(name) for name in ("b", "a", "c")]
+    stream = arns[0].partition("/consumer/")[0]
+    described = kinesis.describe_stream_consumer(ConsumerARN=arns[0])["ConsumerDescription"]
+    assert described == kinesis.describe_stream_consumer(StreamARN=stream, ConsumerName="b")["ConsumerDescription"]
+    assert (described["ConsumerName"], described["ConsumerStatus"], described["StreamARN"]) == ("b", "ACTIVE", stream)
+    assert isinstance(described["ConsumerCreationTimestamp"], dt.datetime)
+    pages = kinesis.get_paginator("list_stream_consumers").paginate(StreamARN=stream, PaginationConfig={"PageSize": 2})
+    assert [[each["ConsumerName"] for each in page["Consumers"]] for page in pages] == [["a", "b"], ["c"]]
+    kinesis.deregister_stream_consumer(StreamARN=stream, ConsumerName="b")
+    assert kinesis.describe_stream_consumer(ConsumerARN=arns[0])["ConsumerDescription"]["ConsumerStatus"] == "DELETING"
+    headrace.advance(1)
+    with pytest.raises(kinesis.exceptions.ResourceNotFoundException):
+        kinesis.describe_stream_consumer(ConsumerARN=arns[0])
+
+
+def test_consumers_are_limited_and_tagged(headrace, kinesis, consumer):
+    arn = consumer()
+    stream = arn.partition("/consumer/")[0]
+    with pytest.raises(kinesis.exceptions.ResourceInUseException):
+        kinesis.register_stream_consumer(StreamARN=stream, ConsumerName="reader")
+    kinesis.tag_resource(ResourceARN=arn, Tags={"team": "web"})
+    assert kinesis.list_tags_for_resource(ResourceARN=arn)["Tags"] == [{"Key": "team", "Value": "web"}]
+    for number in range(19):
+        kinesis.register_stream_consumer(StreamARN=stream, ConsumerName=f"c{number}")
+        headrace.advance(1)
+    with pytest.raises(kinesis.exceptions.LimitExceededException):
+        kinesis.register_stream_consumer(StreamARN=stream, ConsumerName="one-too-many")
 
 
 def test_records_are_pushed_in_order(kinesis, consumer, subscribe):

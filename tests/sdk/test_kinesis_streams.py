@@ -226,12 +226,27 @@ def test_modes(headrace, kinesis, make_stream):
     assert (found["WarmThroughput"], found["OpenShardCount"]) == ({"TargetMiBps": 8, "CurrentMiBps": 8}, 8)
 
 
+CHANNEL = {"ChannelARN": "arn:aws:kinesis:us-east-1:000000000000:channel/c"}
+NEW_CHANNEL = {
+    "ChannelName": "c",
+    "ServiceExecutionRoleARN": "arn:aws:iam::000000000000:role/r",
+    "StreamConfigurationList": [
+        {
+            "StreamARN": "arn:aws:kinesis:us-east-1:000000000000:stream/clicks",
+            "RecordConfiguration": {"RecordFormatType": "JSON"},
+        }
+    ],
+}
+
+
 @pytest.mark.parametrize(
     ("operation", "params"),
     [
+        ("create_channel", NEW_CHANNEL),
+        ("delete_channel", CHANNEL),
+        ("describe_channel", CHANNEL),
         ("list_channels", {}),
-        ("describe_channel", {"ChannelARN": "arn:aws:kinesis:us-east-1:000000000000:channel/c"}),
-        ("delete_channel", {"ChannelARN": "arn:aws:kinesis:us-east-1:000000000000:channel/c"}),
+        ("update_channel", CHANNEL),
     ],
 )
 def test_channels_are_not_supported(kinesis, operation, params):

@@ -7,21 +7,8 @@ import urllib.request
 from pathlib import Path
 
 import pytest
-import trustme
 
 from headrace.testing.process import StartError
-
-
-@pytest.fixture
-def tls(tmp_path):
-    """The files of a certificate for 127.0.0.1, and of the authority that vouches for it."""
-    authority = trustme.CA()
-    leaf = authority.issue_cert("127.0.0.1")
-    paths = {name: tmp_path / f"{name}.pem" for name in ("cert", "key", "ca")}
-    paths["cert"].write_bytes(b"".join(each.bytes() for each in leaf.cert_chain_pems))
-    paths["key"].write_bytes(leaf.private_key_pem.bytes())
-    authority.cert_pem.write_to_path(paths["ca"])
-    return {name: str(path) for name, path in paths.items()}
 
 
 def test_sns_validator(javascript, spawn, tls):

@@ -59,3 +59,15 @@ def test_the_readme_says_what_works(service, rows):
     claimed = {action: said == "yes" for action, (said, _) in rows.items()}
     found = {action: operations(service)[xform_name(action)] is not None for action in actions(service)}
     assert claimed == found
+
+
+@pytest.mark.parametrize("service", SERVICES)
+def test_every_action_is_called_over_a_socket(root: Path, service):
+    """By name, in a test that uses boto3."""
+    sdk = root / "tests" / "sdk"
+    tests = [*sdk.glob(f"test_{service}_*.py"), *sdk.glob(f"{service}*/*.py")]
+    tests += sdk.glob("stream_queues/*.py") if service == "kinesis" else []
+    text = "\n".join(test.read_text() for test in tests)
+    called = set(re.findall(r"\.([a-z_]+)\b|\"([a-z_]+)\"", text))
+    names = {name for pair in called for name in pair}
+    assert [name for name, operation in operations(service).items() if operation and name not in names] == []

@@ -8,7 +8,7 @@ import pytest
 
 from headrace.app import App, run
 from headrace.context import Principal
-from headrace.errors import StorageLocked
+from headrace.errors import StorageError, StorageLocked
 from headrace.resources import ResourcesError
 from headrace.settings import Settings, SettingsError
 
@@ -47,6 +47,15 @@ async def test_it_says_how_it_is():
         assert health["status"] == "ok"
         assert health["engine"] == "sqlite"
         assert health["services"]["sqs"] == "running"
+
+
+async def test_it_says_when_nats_is_gone(tmp_path):
+    async with running(engine="nats", nats="embedded", data=str(tmp_path), clock="system") as app:
+        assert app.health()["status"] == "ok"
+        app.engine._server._server.kill()
+        with pytest.raises(StorageError):
+            await app.engine.connection.request("nobody", timeout_s=0.5)
+        assert app.health()["status"] == "unreachable"
 
 
 async def test_the_url_is_known_once_it_is_ready():

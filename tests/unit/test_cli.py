@@ -55,6 +55,23 @@ def test_a_wrong_option_is_told_without_a_traceback(arguments, said):
     assert "Traceback" not in done.stderr
 
 
+@pytest.mark.parametrize(
+    ("arguments", "code", "said"),
+    [
+        (["--from", "a"], 2, "--to"),
+        (["--from", "a", "--to", "b"], 2, "one of --from and --to is a data directory"),
+        (["--from", "a", "--to", "nats://127.0.0.1:1", "--replicas", "2"], 2, "replicas"),
+        (["--from", "no-such-place", "--to", "nats://127.0.0.1:1"], 1, "There is no data in no-such-place"),
+        (["--from", "nats://127.0.0.1:1", "--to", "b"], 1, "No NATS server can be used at 127.0.0.1:1"),
+    ],
+)
+def test_a_move_that_cannot_be_made_is_told_without_a_traceback(arguments, code, said):
+    done = run("migrate", *arguments)
+    assert done.returncode == code
+    assert said in done.stderr
+    assert "Traceback" not in done.stderr
+
+
 def test_environment_variables_are_options():
     assert "not 70000" in run("serve", HEADRACE_PORT="70000").stderr
 

@@ -16,6 +16,10 @@ class Engine(Protocol):
     """`sqlite` or `nats`, as health reports it."""
 
     @property
+    def reachable(self) -> bool:
+        """Whether the store is there, as far as is known: without it calls are answered with 503."""
+
+    @property
     def queues(self) -> Queues:
         """The engine's queues."""
 

@@ -22,14 +22,14 @@ class LogSettings(msgspec.Struct, frozen=True, kw_only=True):
     retention_ms: int | None = None
 
 
-class Appending(msgspec.Struct):
-    """A record to append: `key` is the partition key (or ""), `data` opaque."""
+class Appending(msgspec.Struct, array_like=True, gc=False):
+    """A record to append: `key` is the partition key (or ""), `data` opaque. It is encoded as a [key, data] pair."""
 
     key: str
     data: bytes
 
 
-class Record(msgspec.Struct):
+class Record(msgspec.Struct, gc=False):
     """A record as it is kept."""
 
     sequence: int
@@ -75,6 +75,12 @@ class Logs(Protocol):
         """Append the records, all or none, next to each other; their sequences. Raises LogMissing, LogSealed.
 
         A seal is appended by itself: `[Appending(SEAL, b"")]`.
+        """
+
+    async def append_each(self, batches: Sequence[tuple[str, Sequence[Appending]]]) -> list[list[int] | Exception]:
+        """Append to several logs at once, to each as `append` does; what that gave or raised for each, in this order.
+
+        An engine that stores all or none of it may raise StorageError instead.
         """
 
     async def read(self, log: str, after: int, *, max_records: int, max_bytes: int) -> list[Record]:

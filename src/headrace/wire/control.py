@@ -52,11 +52,12 @@ def is_for_headrace(request: Request) -> bool:
 class Control:
     """Answers what is for Headrace itself.
 
-    `health` says how the server is; `reset` forgets everything stored (None where test endpoints are off); `advance`
-    moves the clock on by milliseconds and says what it shows then (None where the clock is not virtual). `outbox` shows
-    messages that wait for somebody to look at them (None where test endpoints are off). `answered` takes what a person
-    has answered to an SMS (None where nobody may say so), with `answers_key` as the Authorization header if there is
-    one. `certificate` gives the certificate of an id, in PEM, that notifications are signed with.
+    `health` says how the server is, with a `status` other than ok where it can serve nobody; `reset` forgets everything
+    stored (None where test endpoints are off); `advance` moves the clock on by milliseconds and says what it shows then
+    (None where the clock is not virtual). `outbox` shows messages that wait for somebody to look at them (None where
+    test endpoints are off). `answered` takes what a person has answered to an SMS (None where nobody may say so), with
+    `answers_key` as the Authorization header if there is one. `certificate` gives the certificate of an id, in PEM,
+    that notifications are signed with.
     """
 
     def __init__(
@@ -101,7 +102,8 @@ class Control:
         if request.method != method:
             raise ServiceError("MethodNotAllowed", f"{request.path} takes {method} only.", status=405)
         if name == "health":
-            return _answer(request, self._health())
+            health = self._health()
+            return _answer(request, health, 200 if health["status"] == "ok" else 503)
         return await self._answers[name](request)
 
     async def _show_certificate(self, request: Request) -> Response:
@@ -163,6 +165,6 @@ _METHODS: Final = {"health": "GET", "reset": "POST", "clock": "POST", "outbox": 
 _ENDPOINTS: Final = ", ".join(f"{method} {PREFIX}{name}" for name, method in _METHODS.items())
 
 
-def _answer(request: Request, value: dict[str, Any]) -> Response:
+def _answer(request: Request, value: dict[str, Any], status: int = 200) -> Response:
     headers = [("content-type", "application/json"), ("x-amzn-requestid", request.id)]
-    return Response(200, headers, _encode(value))
+    return Response(status, headers, _encode(value))

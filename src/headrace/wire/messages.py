@@ -102,7 +102,8 @@ class Request:
         Raises ServiceError `MalformedQueryString`.
         """
         if self._fields is None:
-            self._fields = parse_fields(self.query_string.encode())
+            query_string = self.query_string
+            self._fields = parse_fields(query_string.encode()) if query_string else {}
             if self.body and self.content_type in FORM_TYPES:
                 self._fields |= parse_fields(self.body)
         return self._fields

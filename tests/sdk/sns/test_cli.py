@@ -79,6 +79,25 @@ def test_owners(aws):
     assert aws("list-tags-for-resource", "--resource-arn", topic) == {"Tags": [{"Key": "c", "Value": "d"}]}
 
 
+def test_data_protection(aws):
+    policy = {
+        "Name": "p",
+        "Version": "2021-06-01",
+        "Statement": [
+            {
+                "DataDirection": "Inbound",
+                "Principal": ["*"],
+                "DataIdentifier": ["arn:aws:dataprotection::aws:data-identifier/EmailAddress"],
+                "Operation": {"Deny": {}},
+            }
+        ],
+    }
+    topic = aws("create-topic", "--name", "orders")["TopicArn"]
+    aws("put-data-protection-policy", "--resource-arn", topic, "--data-protection-policy", json.dumps(policy))
+    shown = aws("get-data-protection-policy", "--resource-arn", topic)["DataProtectionPolicy"]
+    assert json.loads(shown) == policy
+
+
 def test_confirming(aws, headrace):
     topic = aws("create-topic", "--name", "orders")["TopicArn"]
     asked = aws("subscribe", "--topic-arn", topic, "--protocol", "email", "--notification-endpoint", "a@example.test")

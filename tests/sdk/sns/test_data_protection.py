@@ -40,6 +40,13 @@ def test_a_policy_is_put_and_given_back(sns, topic):
     assert sns.get_data_protection_policy(ResourceArn=made)["DataProtectionPolicy"] == MASK
 
 
+def test_fifo_topics_have_none(sns, fifo_topic, refused):
+    with refused("InvalidParameter", status=400):
+        protect(sns, fifo_topic, DENY)
+    with refused("InvalidParameter", status=400):
+        sns.create_topic(Name="other.fifo", Attributes={"FifoTopic": "true"}, DataProtectionPolicy=DENY)
+
+
 def test_what_is_denied_is_not_published(sns, topic, subscribed, refused):
     protect(sns, topic, DENY)
     with refused("AuthorizationError", status=403):

@@ -181,6 +181,18 @@ def test_what_cannot_be_published_to(sns, make, refused):
     refused("PlatformApplicationDisabled", "disabled", sns.publish, TargetArn=endpoint, Message="one")
 
 
+def test_an_endpoint_that_there_is_not_cannot_subscribe(sns, make, refused):
+    endpoint = register(sns, make())
+    at = {"TopicArn": sns.create_topic(Name="orders")["TopicArn"], "Protocol": "application"}
+    gone = endpoint[:-4] + "0000"
+    refused("InvalidParameter", f"does not exist for endpoint {gone}", sns.subscribe, Endpoint=gone, **at)
+    arn = sns.subscribe(Endpoint=endpoint, **at)["SubscriptionArn"]
+    sns.delete_endpoint(EndpointArn=endpoint)
+    # AWS: a subscription outlives its endpoint, but subscribing again does not give it.
+    assert sns.get_subscription_attributes(SubscriptionArn=arn)["Attributes"]["Endpoint"] == endpoint
+    refused("InvalidParameter", f"does not exist for endpoint {endpoint}", sns.subscribe, Endpoint=endpoint, **at)
+
+
 def test_events_go_to_their_topics(sns, headrace, make):
     sqs = headrace.client("sqs")
     url = sqs.create_queue(QueueName="events")["QueueUrl"]

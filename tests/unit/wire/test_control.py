@@ -51,6 +51,12 @@ async def test_health(control, request_of):
     assert ("x-amzn-requestid", "the-request-id") in response.headers
 
 
+async def test_who_can_serve_nobody_says_so(request_of):
+    control = Control(health=lambda: {"status": "unreachable"}, reset=None, advance=None)
+    response = await control.answer(request_of(path="/_headrace/health", method="GET"))
+    assert response.status == 503
+
+
 async def test_a_look_at_the_root_is_told_where_it_is(control, request_of):
     response = await control.answer(request_of(path="/", method="GET"))
     assert b"Headrace" in response.body

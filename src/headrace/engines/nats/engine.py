@@ -14,6 +14,7 @@ from headrace.engines.nats.metadata import NatsMetadata
 from headrace.engines.nats.mirror import Mirror
 from headrace.engines.nats.options import Options, servers
 from headrace.engines.nats.queues import NatsQueues
+from headrace.engines.nats.transfer_mark import Mark
 
 QUIET_ROUNDS: Final = 20
 """Times that a virtual clock lets what waits for NATS come to rest, at most, between two of its moments."""
@@ -39,6 +40,11 @@ class NatsEngine:
         self.queues = NatsQueues(self.jetstream, self.mirror.space("q"), clock)
         self._clock = clock
 
+    @property
+    def reachable(self) -> bool:
+        """See `Engine.reachable`."""
+        return self.connection.connected
+
     def describe(self) -> str:
         """Where the data is and how durable it is, in a line for people."""
         options, info = self.connection.options, self.connection.info
@@ -50,14 +56,26 @@ class NatsEngine:
 
     async def start(self) -> None:
         """Connect, and make the streams that are not there. Raises StorageError."""
+        await self.connect()
+        await self.logs.start()
+        await self.queues.start()
+        await Mark(self.mirror, self._clock).check()
+        if isinstance(self._clock, VirtualClock):
+            self._clock.outside.append(self._quiet)
+
+    async def connect(self) -> None:
+        """Connect and read the records, and start nothing that runs by itself. Raises StorageError."""
         if self._server is not None:
             await self._server.start()
         await self.connection.start()
         await self.mirror.start()
-        await self.logs.start()
-        await self.queues.start()
-        if isinstance(self._clock, VirtualClock):
-            self._clock.outside.append(self._quiet)
+
+    async def disconnect(self) -> None:
+        """Undo `connect`."""
+        await self.mirror.close()
+        await self.connection.close()
+        if self._server is not None:
+            self._server.stop()
 
     async def drain(self) -> None:
         """End all waiting calls early, with nothing."""
@@ -76,10 +94,7 @@ class NatsEngine:
             self._clock.outside.remove(self._quiet)
         await self.queues.close()
         await self.logs.close()
-        await self.mirror.close()
-        await self.connection.close()
-        if self._server is not None:
-            self._server.stop()
+        await self.disconnect()
 
     async def _quiet(self) -> None:
         """Return when nothing waits for an answer of NATS that is due soon: what a moved clock set going is at rest."""

@@ -27,7 +27,7 @@ def send(state: QueueState, messages: Sequence[Outgoing]) -> list[Sent]:
         key = _dedup_key(state, message)
         first = _first_of(state, key, seen)
         if first is not None:
-            sent.append(Sent(receipts.message_id(state.number, first), first, duplicate=True))
+            sent.append(Sent(_first_id(state, key, first), first, duplicate=True))
             continue
         if key is not None:
             seen[key] = sequence
@@ -54,10 +54,12 @@ def _first_of(state: QueueState, key: str | None, seen: dict[str, int]) -> int |
     """The sequence of the message that was sent with the key before, in the window."""
     if key is None:
         return None
-    if key in seen:
-        return seen[key]
-    sequence, until_ms = state.dedups.get(key, (0, 0))
-    return sequence if until_ms > state.now_ms else None
+    return seen.get(key) or state.dedups.get(key)
+
+
+def _first_id(state: QueueState, key: str | None, sequence: int) -> str:
+    """The id of the message that was sent with the key first."""
+    return state.dedup_ids.get(key or "") or receipts.message_id(state.number, sequence)
 
 
 def take(state: QueueState, max_messages: int, hide_ms: int, max_receives: int) -> Handed:

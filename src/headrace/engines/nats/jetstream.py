@@ -113,6 +113,9 @@ class JetStream:
         self.replicas = options.replicas
         self._in_doubt_until_s = 0.0
         """Until when a replica may be chosen that does not answer."""
+        self._name = secrets.token_hex(8)
+        self._numbers = itertools.count()
+        """With the name, what this connection publishes is told from all else."""
         self.api = f"$JS.{options.domain}.API" if options.domain else "$JS.API"
 
     # --- the API ---
@@ -226,7 +229,7 @@ class JetStream:
         """
         if len(messages) == 1:
             return await self.publish(*messages[0], timeout_s=timeout_s)
-        batch = secrets.token_hex(8)
+        batch = f"{self._name}{next(self._numbers):x}"
         for number, message in enumerate(messages[:-1], start=1):
             block = frames.header_block({"Nats-Batch-Id": batch, "Nats-Batch-Sequence": number, **message.headers})
             await self.connection.publish(message.subject, message.payload, headers=block)
@@ -244,7 +247,7 @@ class JetStream:
         Within the stream's duplicate window. Raises ApiError, NoResponders, Unavailable, TooLarge; after Unavailable
         it is not known whether they were stored.
         """
-        name = secrets.token_hex(8)
+        name = f"{self._name}{next(self._numbers):x}"
         named = [
             message._replace(headers={"Nats-Msg-Id": f"{name}-{number}", **message.headers})
             for number, message in enumerate(messages)

@@ -58,18 +58,19 @@ def size_of(key: str, data: bytes) -> int:
 
 def pack(records: Sequence[Appending]) -> list[Packed]:
     """The records, in order, in as few chunks as the chunk limits allow."""
+    sizes = [size_of(record.key, record.data) for record in records]
+    if not sizes or (sum(sizes) <= CHUNK_BYTES and len(sizes) <= CHUNK_RECORDS and records[-1].key != SEAL):
+        return [Packed(len(sizes), sum(sizes), _ENCODER.encode(records))] if sizes else []
     packed: list[Packed] = []
-    pairs: list[tuple[str, bytes]] = []
+    taken: list[Appending] = []
     size = 0
-    for record in records:
-        length = size_of(record.key, record.data)
-        if pairs and (size + length > CHUNK_BYTES or len(pairs) == CHUNK_RECORDS or record.key == SEAL):
-            packed.append(Packed(len(pairs), size, _ENCODER.encode(pairs)))
-            pairs, size = [], 0
-        pairs.append((record.key, record.data))
+    for record, length in zip(records, sizes, strict=True):
+        if taken and (size + length > CHUNK_BYTES or len(taken) == CHUNK_RECORDS or record.key == SEAL):
+            packed.append(Packed(len(taken), size, _ENCODER.encode(taken)))
+            taken, size = [], 0
+        taken.append(record)
         size += length
-    if pairs:
-        packed.append(Packed(len(pairs), size, _ENCODER.encode(pairs)))
+    packed.append(Packed(len(taken), size, _ENCODER.encode(taken)))
     return packed
 
 

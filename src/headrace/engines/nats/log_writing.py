@@ -62,7 +62,7 @@ class LogWriter:
         state.queue.append(appended)
         if state.writer is None:
             state.writer = asyncio.create_task(self._write_all(state))
-        return await asyncio.shield(appended.first)
+        return await appended.first  # who leaves takes nothing along: the records are written all the same
 
     async def _write_all(self, state: LogState) -> None:
         await asyncio.sleep(0)  # so that all of this turn's appends are taken together

@@ -24,7 +24,7 @@ from headrace.engines.nats.log_waiting import LogWaiting, sleep
 from headrace.engines.nats.log_writing import LogWriter
 from headrace.engines.nats.mirror import Space
 from headrace.errors import StorageError
-from headrace.primitives.logs import Appending, LogMissing, LogSettings, Record, Tip
+from headrace.primitives.logs import Appending, LogMissing, LogSealed, LogSettings, Record, Tip
 from headrace.primitives.metadata import Change, Conflict, Entry
 
 STATES_CACHED: Final = 20_000
@@ -107,6 +107,16 @@ class NatsLogs:
             return []
         first = await self._writer.append(state, list(records))
         return list(range(first, first + len(records)))
+
+    async def append_each(self, batches: Sequence[tuple[str, Sequence[Appending]]]) -> list[list[int] | Exception]:
+        """Append to several logs at once, to each as `append` does; what that gave or raised for each, in order."""
+        appending = [self.append(log, records) for log, records in batches]
+        outcomes: list[list[int] | Exception] = []
+        for outcome in await asyncio.gather(*appending, return_exceptions=True):
+            if isinstance(outcome, BaseException) and not isinstance(outcome, LogMissing | LogSealed | StorageError):
+                raise outcome
+            outcomes.append(outcome)
+        return outcomes
 
     async def read(self, log: str, after: int, *, max_records: int, max_bytes: int) -> list[Record]:
         """The records after sequence `after`, oldest first, up to both limits.
@@ -232,6 +242,11 @@ class NatsLogs:
         definition = Definition(secrets.token_hex(6), settings.retention_ms)
         encoded = msgspec.msgpack.encode(definition)
         state = LogState(self._jetstream, log, Entry(key=log, value=encoded, revision=0))
+        await self.ensure_stream(state)
+        await self._definitions.put(log, encoded, expected=0)
+
+    async def ensure_stream(self, state: LogState) -> None:
+        """Make the stream that a log is in, when it is not there."""
         if state.stream not in self._streams:
             await self._jetstream.ensure_stream(
                 state.stream,
@@ -242,7 +257,6 @@ class NatsLogs:
                 },
             )
             self._streams.add(state.stream)
-        await self._definitions.put(log, encoded, expected=0)
 
     async def _define(self, state: LogState, *, retention_ms: int | None) -> None:
         """Store the definition, with the floor as it is known now. Raises Conflict."""

@@ -84,6 +84,13 @@ class Seen(msgspec.Struct, array_like=True, tag="s", gc=False):
     keys: list[tuple[str, int]]
 
 
+class Known(msgspec.Struct, array_like=True, tag="k", gc=False):
+    """Deduplication keys as `Seen` has them, of messages whose ids do not follow from their sequences."""
+
+    expires_ms: int
+    keys: list[tuple[str, int, str]]
+
+
 class Attempted(msgspec.Struct, array_like=True, tag="a", gc=False):
     """What a receive attempt was given: (sequence, receive count, when) of each, all hidden until `due_ms`."""
 
@@ -106,7 +113,7 @@ class Claimed(msgspec.Struct, array_like=True, tag="c", gc=False):
     process: str
 
 
-Effect = Put | Hidden | Due | Returned | Gone | Purged | Seen | Attempted | Moved | Claimed
+Effect = Put | Hidden | Due | Returned | Gone | Purged | Seen | Known | Attempted | Moved | Claimed
 
 
 class Body(msgspec.Struct, array_like=True, gc=False):

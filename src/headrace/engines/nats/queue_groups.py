@@ -98,6 +98,7 @@ class Groups:
             ordered = list(group.sequences)
             bisect.insort(ordered, message.sequence)
             group.sequences = deque(ordered)
+        message.group = group.name  # one text in memory for all of a group
         if entry.hidden and message.receive_count:
             group.held[message.sequence] = entry
         if group.held or group.sequences[0] == message.sequence:

@@ -19,6 +19,8 @@ class QueueHost(Protocol):
     clock: Clock
     waiting: Waiting
     draining: bool
+    crowded: bool
+    """Whether this process knows as many messages as it may."""
 
     async def require(self, queue: str) -> None:
         """Return when there is such a queue. Raises QueueMissing."""

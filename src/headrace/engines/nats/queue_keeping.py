@@ -9,6 +9,7 @@ what this one holds of it in memory is worth nothing. So a process that was paus
 from __future__ import annotations
 
 import asyncio
+import itertools
 from collections import OrderedDict, deque
 from collections.abc import Callable
 from typing import Final
@@ -32,6 +33,8 @@ MAX_PENDING_BYTES: Final = 64 * 1024 * 1024
 SLICE_CHUNKS: Final = 1_000
 SLICE_BYTES: Final = 4 * 1024 * 1024
 """Read at one go when a queue is taken up, besides the chunk that passes it."""
+GATHER_TURNS: Final = 4
+"""Turns of the event loop that a chunk is kept open for, as long as each brings more."""
 BEHIND_S: Final = 0.01
 CLAIMS: Final = 20
 """Attempts to write behind a process that still writes, before the queue is given up."""
@@ -43,16 +46,20 @@ class Overtaken(Exception):
     """Another process keeps the queue now; nothing that was asked here was done."""
 
 
+Waiting = list[asyncio.Future[None]]
+"""Who waits for a chunk to be written: a future each, so that one who leaves disturbs nobody."""
+
+
 class Pending:
     """A chunk that is not yet written, and who waits for it."""
 
-    __slots__ = ("chunk", "effects", "now_ms", "written")
+    __slots__ = ("chunk", "effects", "now_ms", "waiting")
 
-    def __init__(self, chunk: Chunk, effects: list[msgspec.Raw], now_ms: int, written: asyncio.Future[None]) -> None:
+    def __init__(self, chunk: Chunk, effects: list[msgspec.Raw], now_ms: int, waiting: Waiting) -> None:
         self.chunk = chunk
         self.effects = effects
         self.now_ms = now_ms
-        self.written = written
+        self.waiting = waiting
 
 
 class KeptQueue:
@@ -86,8 +93,8 @@ class KeptQueue:
         self._process = ""
         self._closed: deque[Pending] = deque()
         self._pending_bytes = 0
-        self._written: asyncio.Future[None] | None = None
-        """Of the chunk that effects are noted for."""
+        self._waiting: Waiting = []
+        """For the chunk that effects are noted for."""
         self._writing: Pending | None = None
         self._writer: asyncio.Task[None] | None = None
         self._cause: Exception = Overtaken()
@@ -98,9 +105,9 @@ class KeptQueue:
         """Read the journal, and claim it for this process. Raises Overtaken, StorageError."""
         self._process = process
         for _ in range(CLAIMS):
-            await self._read()
+            await self.read()
             self.state.advance(self._clock.now_ms())
-            claim = Pending(Chunk(bodies=[]), [note(Claimed(process))], self.state.now_ms, _future())
+            claim = Pending(Chunk(bodies=[]), [note(Claimed(process))], self.state.now_ms, [])
             try:
                 await self._publish(claim)
             except ApiError as refused:
@@ -111,7 +118,7 @@ class KeptQueue:
             return
         raise Overtaken
 
-    async def _read(self) -> None:
+    async def read(self) -> None:
         """Bring the state up to the journal's end."""
         while self._end < await self._last_place():
             found = await self._jetstream.get_many(
@@ -140,25 +147,23 @@ class KeptQueue:
         self.state.expire()
         return self.state
 
-    def check_size(self, size: int) -> None:
-        """Raise TooLarge when a change of `size` bytes cannot be written."""
+    def check_size(self, at_most: int, exactly: Callable[[], int]) -> None:
+        """Raise TooLarge when a change cannot be written; its size is told `exactly` only where that may matter."""
         most = self._jetstream.connection.max_payload
-        if size > most:
+        if at_most > most and (size := exactly()) > most:
             raise TooLarge(f"{size} bytes are more than NATS takes: raise max_payload of its servers, which is {most}.")
 
-    def commit(self) -> asyncio.Future[None] | None:
-        """What is done when all that was done so far is durable; None when it is. It raises Overtaken, StorageError."""
+    def commit(self) -> Waiting | None:
+        """Have all that was done so far written: who waits for that, to join them; None when it is durable."""
         if self.state.effects:
-            if self._written is None:
-                self._written = _future()
             if self._writer is None:
                 self._writer = asyncio.create_task(self._write_all())
-            written = self._written
+            waiting = self._waiting
             if self.state.chunk.size >= min(CHUNK_BYTES, self._jetstream.connection.max_payload // 4):
                 self._close_chunk()
-            return written
+            return waiting
         last = self._closed[-1] if self._closed else self._writing
-        return last.written if last is not None else None
+        return last.waiting if last is not None else None
 
     async def settled(self, *, sure: bool = False) -> None:
         """Return when all that was done so far is durable. Raises Overtaken, StorageError.
@@ -166,22 +171,28 @@ class KeptQueue:
         `sure`: also when nothing was done, have it told by the journal that no other process keeps the queue by now.
         For answers that say that something is not there: it may have come while this process was paused.
         """
+        if self.stale:
+            raise self._cause  # what was done since is written by nobody
         if sure and not self.state.effects:
             self.state.effects.append(note(Claimed(self._process)))
-        written = self.commit()
-        if written is not None:
-            await asyncio.shield(written)
+        waiting = self.commit()
+        if waiting is not None:
+            written: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+            waiting.append(written)
+            await written
 
     def _close_chunk(self) -> None:
         state = self.state
-        self._closed.append(Pending(state.chunk, state.effects, state.now_ms, self._written or _future()))
+        self._closed.append(Pending(state.chunk, state.effects, state.now_ms, self._waiting))
         self._pending_bytes += state.chunk.size
-        state.chunk, state.effects, self._written = Chunk(bodies=[]), [], None
+        state.chunk, state.effects, self._waiting = Chunk(bodies=[]), [], []
 
     async def _write_all(self) -> None:
-        await asyncio.sleep(0)  # so that all of this turn's effects are taken together
         try:
-            while not self.stale:
+            while True:
+                await self._gather()
+                if self.stale:
+                    break  # whoever waited for what is not yet being written has been told to look again
                 if not self._closed:
                     if not self.state.effects:
                         break
@@ -189,8 +200,9 @@ class KeptQueue:
                 self._writing = self._closed.popleft()
                 self._pending_bytes -= self._writing.chunk.size
                 await self._publish(self._writing)
-                if not self._writing.written.done():
-                    self._writing.written.set_result(None)
+                for written in self._writing.waiting:
+                    if not written.done():
+                        written.set_result(None)
                 self._writing = None
         except ApiError as refused:
             self._not_written(Overtaken() if refused.error in WRONG_LAST_SEQUENCE else refused)
@@ -201,6 +213,15 @@ class KeptQueue:
             raise
         finally:
             self._writer = None
+
+    async def _gather(self) -> None:
+        """Return when what is asked at about the same time is together: a busy loop takes requests in turn by turn."""
+        effects, seen = self.state.effects, -1
+        for _ in range(GATHER_TURNS):
+            if self._closed or len(effects) == seen:
+                return
+            seen = len(effects)
+            await asyncio.sleep(0)
 
     async def _publish(self, pending: Pending) -> None:
         """Write a chunk behind the last. Raises ApiError when that is not the journal's end."""
@@ -221,8 +242,8 @@ class KeptQueue:
     def _not_written(self, cause: Exception) -> None:
         """The chunk that was being written was not, or perhaps was not."""
         writing, self._writing = self._writing, None
-        if writing is not None:
-            _refuse(writing.written, cause)
+        for written in writing.waiting if writing is not None else ():
+            _refuse(written, cause)
         self.fail(cause)
 
     def fail(self, cause: Exception) -> None:
@@ -236,10 +257,8 @@ class KeptQueue:
         self.stale = True
         self.given_up(self)
         self._cause = cause if isinstance(cause, Overtaken) else Overtaken()
-        for pending in self._closed:
-            _refuse(pending.written, cause)
-        if self._written is not None:
-            _refuse(self._written, cause)
+        for written in itertools.chain(self._waiting, *(pending.waiting for pending in self._closed)):
+            _refuse(written, cause)
         if self.alarm is not None:
             self.alarm.cancel()
         while self.waiters:
@@ -266,11 +285,6 @@ class KeptQueue:
         await self._bodies.fetch(self.stream, chunks)
 
 
-def _future() -> asyncio.Future[None]:
-    return asyncio.get_running_loop().create_future()
-
-
 def _refuse(written: asyncio.Future[None], cause: Exception) -> None:
     if not written.done():
         written.set_exception(cause)
-        written.exception()  # whoever asked may have left

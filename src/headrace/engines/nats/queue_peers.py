@@ -112,6 +112,7 @@ class Peers:
         self.process = process
         self._connection = connection
         self._base = f"{prefix}.k."
+        self._alive = alive_subject(prefix)
         self._clock = clock
         self._serve = serve
         self._heard_s: dict[str, float] = {}
@@ -134,7 +135,7 @@ class Peers:
         """Listen to the others, and tell them of this process."""
         self._since_s = asyncio.get_running_loop().time()
         self._ends = [
-            self._connection.subscribe(f"{self._base}alive", self._hear),
+            self._connection.subscribe(self._alive, self._hear),
             self._connection.subscribe(f"{self._base}{self.process}", self._asked),
         ]
         self._connection.on_reconnect.append(self._back)
@@ -145,7 +146,7 @@ class Peers:
         """Answer every receive that waits at another process with nothing, and have the others take the queues over."""
         if self._beating is not None:
             self._beating.cancel()
-        self._connection.publish_soon(f"{self._base}alive", b"-" + self.process.encode())
+        self._connection.publish_soon(self._alive, b"-" + self.process.encode())
         for future in tuple(self._polls):
             if not future.done():
                 future.set_result(None)
@@ -169,7 +170,7 @@ class Peers:
         loop = asyncio.get_running_loop()
         while True:
             before_s = loop.time()
-            self._connection.publish_soon(f"{self._base}alive", self.process.encode())
+            self._connection.publish_soon(self._alive, self.process.encode())
             await asyncio.sleep(BEAT_S)
             if loop.time() - before_s > 2 * BEAT_S:
                 self._deaf()  # this process was paused: what it did not hear says nothing of the others
@@ -323,6 +324,11 @@ class Peers:
     def _reply(self, message: Message, answer: _Answer) -> None:
         with contextlib.suppress(StorageError):
             self._connection.publish_soon(message.reply.decode(), _ENCODER.encode(answer))
+
+
+def alive_subject(prefix: str) -> str:
+    """Where the processes of a deployment say that they live."""
+    return f"{prefix}.k.alive"
 
 
 def _result(answer: _Answer, request: Request) -> Any:

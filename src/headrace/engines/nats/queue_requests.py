@@ -14,6 +14,7 @@ import msgspec
 from headrace.engines.nats import fifo, queue_moving, receipts, standard
 from headrace.engines.nats.queue_chunks import Purged
 from headrace.engines.nats.queue_keeping import KeptQueue
+from headrace.errors import StorageFull
 from headrace.primitives.queues import Depth, Outcome, Outgoing, Sent
 
 if TYPE_CHECKING:
@@ -54,13 +55,27 @@ class SendRequest(Request):
 
     async def run(self, kept: KeptQueue, host: QueueHost, /) -> list[Sent]:
         """Store the messages, and wake as many as wait for them."""
-        kept.check_size(sum(len(each.body.encode()) + len(each.header) + MESSAGE_BYTES for each in self.messages))
+        if host.crowded:
+            raise StorageFull(
+                "The process that keeps this queue has no memory for more messages: delete some, or give it more."
+            )
+        kept.check_size(_most_bytes(self.messages), lambda: _bytes(self.messages))
         state = kept.begin()
         sent = (fifo.send if state.fifo else standard.send)(state, self.messages)
         await kept.settled()
         if kept.waiters:
             host.waiting.wake_sent(kept, len(sent))
         return sent
+
+
+def _most_bytes(messages: list[Outgoing]) -> int:
+    """What the messages can take in a chunk at most: a character takes up to four bytes."""
+    return sum([4 * len(each.body) + len(each.header) + MESSAGE_BYTES for each in messages])
+
+
+def _bytes(messages: list[Outgoing]) -> int:
+    """What the messages take in a chunk."""
+    return sum([len(each.body.encode()) + len(each.header) + MESSAGE_BYTES for each in messages])
 
 
 class DeleteRequest(Request):

@@ -23,6 +23,7 @@ from headrace.engines.nats.queue_chunks import (
     Effect,
     Gone,
     Hidden,
+    Known,
     Message,
     Moved,
     Purged,
@@ -32,6 +33,7 @@ from headrace.engines.nats.queue_chunks import (
     note,
 )
 from headrace.engines.nats.queue_groups import Groups
+from headrace.engines.nats.queue_lines import STALE_ALLOWED, Line
 from headrace.primitives.queues import QueueSettings
 
 NEVER: Final = 1 << 62
@@ -40,8 +42,6 @@ FAIR_MIN_IN_FLIGHT: Final = 2
 """A tenant with fewer messages in flight is always quiet."""
 FAIR_SHARE: Final = 10
 """A tenant with more than one in this many of the messages in flight is noisy."""
-STALE_ALLOWED: Final = 1_000
-"""Entries of messages that are gone, left in a heap beside as many as there are messages, before it is made anew."""
 
 
 class Entry(msgspec.Struct, gc=False):
@@ -69,21 +69,23 @@ class QueueState:
         self.entries: dict[int, Entry] = {}
         self.visible = self.in_flight = self.delayed = 0
         self.groups = Groups(self)
-        self.ready: list[tuple[int, int]] = []
-        """Visible messages of a standard queue: (due time, sequence)."""
+        self.ready = Line(self.entries, time_of=_due_ms, stands=_may_go, unmoved=_is_fresh)
+        """Visible messages of a standard queue, by due time."""
         self.tenants: dict[str, int] = {}
         """Messages in flight by tenant (standard queues)."""
         self.tenants_large: set[str] = set()
         self.tenants_ready: OrderedDict[str, deque[int]] = OrderedDict()
         """Visible messages by tenant, the tenant that was served last at the end."""
-        self.dedups: dict[str, tuple[int, int]] = {}
-        """By key: the sequence of the first message, and when it is forgotten."""
+        self.dedups: dict[str, int] = {}
+        """By key: the sequence of the first message."""
+        self.dedup_ids: dict[str, str] = {}
+        """By key: the first message's id, where it does not follow from the sequence."""
         self.attempts: dict[str, Attempted] = {}
         self.moves: set[str] = set()
-        self._memories: list[tuple[int, str, str]] = []
-        """What is forgotten when: (time, kind, key)."""
+        self.memories: list[tuple[int, str, tuple[str, ...]]] = []
+        """What is forgotten when, as a heap: (time, kind, keys)."""
         self._hidden: list[tuple[int, int]] = []
-        self._ages: list[tuple[int, int]] = []
+        self._ages = Line(self.entries, time_of=_sent_ms, stands=_always, unmoved=_always)
         self.chunk = Chunk(bodies=[])
         """The chunk that effects are noted for."""
         self.effects: list[msgspec.Raw] = []
@@ -95,6 +97,7 @@ class QueueState:
             Gone: self._remove_all,
             Purged: self._purge,
             Seen: self._see,
+            Known: self._know,
             Attempted: self._attempt,
             Moved: self._move,
             Claimed: lambda _: None,
@@ -145,8 +148,8 @@ class QueueState:
                 self._count(entry, 1)
                 self.make_ready(entry)
         self.now_ms = now_ms
-        while self._memories and self._memories[0][0] <= now_ms:
-            self._forget(*heapq.heappop(self._memories))
+        while self.memories and self.memories[0][0] <= now_ms:
+            self._forget(*heapq.heappop(self.memories))
         return now_ms
 
     def expire(self) -> None:
@@ -155,10 +158,9 @@ class QueueState:
             return
         cutoff_ms = self.now_ms - self.settings.retention_ms
         expired = []
-        while self._ages and self._ages[0][0] <= cutoff_ms:
-            _, sequence = heapq.heappop(self._ages)
-            if sequence in self.entries:
-                expired.append(sequence)
+        while (oldest := self._ages.first()) is not None and oldest.message.sent_ms <= cutoff_ms:
+            self._ages.take()
+            expired.append(oldest.message.sequence)
         self.remove(expired)
 
     # --- asking ---
@@ -170,14 +172,13 @@ class QueueState:
 
     def oldest_sent_ms(self) -> int | None:
         """When the oldest message was sent, or None when the queue is empty."""
-        ages = self._ages
-        while ages and ages[0][1] not in self.entries:
-            heapq.heappop(ages)
-        return ages[0][0] if ages else None
+        oldest = self._ages.first()
+        return oldest.message.sent_ms if oldest is not None else None
 
     def next_expiry_ms(self) -> int:
         """No message expires before this."""
-        return self._ages[0][0] + self.settings.retention_ms if self._ages else NEVER
+        sent_ms = self.oldest_sent_ms()
+        return NEVER if sent_ms is None else sent_ms + self.settings.retention_ms
 
     def room(self) -> int:
         """How many more messages may be in flight."""
@@ -209,7 +210,9 @@ class QueueState:
                 continue
             entry = self.entries[message.sequence] = Entry(message, self.chunk, index)
             self.chunk.live += 1
-            self._push(self._ages, (message.sent_ms, message.sequence))
+            if message.due_ms == message.sent_ms:
+                message.due_ms = message.sent_ms  # one number in memory, not two
+            self._ages.add(entry)
             self._place(entry)
             if self.fifo:
                 self.groups.add(entry)
@@ -274,35 +277,38 @@ class QueueState:
 
     def _see(self, seen: Seen) -> None:
         if seen.expires_ms > self.now_ms:
-            for key, sequence in seen.keys:
-                self.dedups[key] = (sequence, seen.expires_ms)
-                self._remember(seen.expires_ms, "dedup", key)
+            self.dedups |= seen.keys
+            self._remember(seen.expires_ms, "dedup", tuple([key for key, _ in seen.keys]))
+
+    def _know(self, known: Known) -> None:
+        if known.expires_ms > self.now_ms:
+            self.dedups |= [(key, sequence) for key, sequence, _ in known.keys]
+            self.dedup_ids |= [(key, message_id) for key, _, message_id in known.keys]
+            self._remember(known.expires_ms, "dedup", tuple([key for key, _, _ in known.keys]))
 
     def _attempt(self, attempted: Attempted) -> None:
         if attempted.expires_ms > self.now_ms:
             self.attempts[attempted.attempt_id] = attempted
-            self._remember(attempted.expires_ms, "attempt", attempted.attempt_id)
+            self._remember(attempted.expires_ms, "attempt", (attempted.attempt_id,))
 
     def _move(self, moved: Moved) -> None:
         if moved.expires_ms > self.now_ms:
-            for move in moved.moves:
-                self.moves.add(move)
-                self._remember(moved.expires_ms, "move", move)
+            self.moves |= set(moved.moves)
+            self._remember(moved.expires_ms, "move", tuple(moved.moves))
 
-    def _remember(self, expires_ms: int, kind: str, key: str) -> None:
+    def _remember(self, expires_ms: int, kind: str, keys: tuple[str, ...]) -> None:
         self.chunk.keep_until_ms = max(self.chunk.keep_until_ms, expires_ms)
-        heapq.heappush(self._memories, (expires_ms, kind, key))
+        heapq.heappush(self.memories, (expires_ms, kind, keys))
 
-    def _forget(self, expires_ms: int, kind: str, key: str) -> None:
-        if kind == "dedup":
-            if self.dedups.get(key, (0, 0))[1] == expires_ms:
-                del self.dedups[key]
-        elif kind == "attempt":
-            kept = self.attempts.get(key)
-            if kept is not None and kept.expires_ms == expires_ms:
-                del self.attempts[key]
-        else:
-            self.moves.discard(key)
+    def _forget(self, expires_ms: int, kind: str, keys: tuple[str, ...]) -> None:
+        for key in keys:
+            if kind == "dedup":  # its key cannot have been seen again: until now it was a duplicate
+                self.dedups.pop(key, None)
+                self.dedup_ids.pop(key, None)
+            elif kind == "move":
+                self.moves.discard(key)
+            elif (attempt := self.attempts.get(key)) is not None and attempt.expires_ms == expires_ms:
+                del self.attempts[key]  # one made again within a millisecond is remembered twice
 
     # --- keeping in step ---
 
@@ -335,7 +341,7 @@ class QueueState:
         entry.hidden = message.due_ms > self.now_ms
         self._count(entry, 1)
         if entry.hidden:
-            self._push(self._hidden, (message.due_ms, message.sequence))
+            self._hide_until(message)
         else:
             self.make_ready(entry)
 
@@ -344,18 +350,44 @@ class QueueState:
         if self.fifo:
             return
         message = entry.message
-        self._push(self.ready, (message.due_ms, message.sequence))
+        self.ready.add(entry)
         if message.group is not None:
             self.tenants_ready.setdefault(message.group, deque()).append(message.sequence)
 
-    def _push(self, heap: list[tuple[int, int]], item: tuple[int, int]) -> None:
-        heapq.heappush(heap, item)
-        if len(heap) > 2 * len(self.entries) + STALE_ALLOWED:
-            heap[:] = [each for each in set(heap) if each[1] in self.entries]
-            heapq.heapify(heap)
+    def _hide_until(self, message: Message) -> None:
+        heapq.heappush(self._hidden, (message.due_ms, message.sequence))
+        if len(self._hidden) > 2 * len(self.entries) + STALE_ALLOWED:
+            self._hidden = [
+                (due_ms, sequence)
+                for due_ms, sequence in set(self._hidden)
+                if (entry := self.entries.get(sequence)) is not None and entry.message.due_ms == due_ms
+            ]
+            heapq.heapify(self._hidden)
 
     def _leave_chunk(self, entry: Entry) -> None:
         chunk = entry.chunk
         chunk.live -= 1
         if not chunk.live and chunk.place:
             chunk.bodies = None
+
+
+def _due_ms(entry: Entry) -> int:
+    return entry.message.due_ms
+
+
+def _sent_ms(entry: Entry) -> int:
+    return entry.message.sent_ms
+
+
+def _may_go(entry: Entry) -> bool:
+    """Whether a message may be handed out."""
+    return not entry.hidden and not entry.moving
+
+
+def _is_fresh(entry: Entry) -> bool:
+    """Whether a message was never handed out of this queue."""
+    return entry.message.receive_count == entry.message.arrived_count
+
+
+def _always(_: Entry) -> bool:
+    return True

@@ -17,6 +17,7 @@ from headrace.engines.nats.jetstream import JetStream
 from headrace.engines.nats.queue_chunks import Chunk
 from headrace.engines.nats.queue_keeping import KeptQueue, Overtaken
 from headrace.engines.nats.queue_places import PARTITIONS, stream_of
+from headrace.engines.nats.queue_room import messages_allowed
 from headrace.engines.nats.queue_state import Entry
 from headrace.errors import StorageError
 from headrace.primitives.queues import QueueMissing
@@ -50,6 +51,7 @@ class QueueSweep:
         self._jetstream = jetstream
         self._task: asyncio.Task[None] | None = None
         self._adopted = ""
+        self._allowed = messages_allowed()
 
     def start(self) -> None:
         """Begin."""
@@ -67,12 +69,21 @@ class QueueSweep:
         while True:
             await asyncio.sleep(PERIOD_S)
             period += 1
+            self.count()
             for kept in self._queues.kept():
                 await self._tend(kept)
             if period % ADOPT_PERIODS == 0:
                 await self._adopt()
             if period == ADOPT_PERIODS:
                 await self._remove_orphans()
+
+    def count(self) -> None:
+        """See whether this process may take more messages in."""
+        known = sum(kept.state.total for kept in self._queues.kept())
+        crowded = known >= self._allowed
+        if crowded and not self._queues.crowded:
+            log.warning("nats_queues_crowded", messages=known, allowed=self._allowed)
+        self._queues.crowded = crowded
 
     async def _tend(self, kept: KeptQueue) -> None:
         try:

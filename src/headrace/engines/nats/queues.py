@@ -76,6 +76,7 @@ class NatsQueues:
         self.clock = clock
         self.waiting = Waiting(clock)
         self.draining = False
+        self.crowded = False
         self.process = secrets.token_hex(8)
         """This process's name among those that keep queues."""
         self._jetstream = jetstream
@@ -312,7 +313,7 @@ class NatsQueues:
         return await asyncio.shield(task)
 
     async def _load(self, queue: str, definition: Definition, instead_of: str | None) -> KeptQueue:
-        await self._ensure_stream(definition.number % PARTITIONS)
+        await self.ensure_stream(definition.number % PARTITIONS)
         await self._keepers.claim(definition.number, instead_of)
         kept = KeptQueue(queue, definition, self._jetstream, self._bodies, self.clock)
         await kept.load(self.process)
@@ -329,10 +330,11 @@ class NatsQueues:
 
     async def _make(self, queue: str, settings: QueueSettings) -> None:
         number = secrets.randbits(48) or 1
-        await self._ensure_stream(number % PARTITIONS)
+        await self.ensure_stream(number % PARTITIONS)
         await self._records.put(definition_key(queue), ENCODER.encode(Definition(number, settings)), expected=0)
 
-    async def _ensure_stream(self, partition: int) -> None:
+    async def ensure_stream(self, partition: int) -> None:
+        """Make the stream that holds the journals of a partition, when it is not there."""
         if partition in self._streams:
             return
         prefix = self._jetstream.prefix

@@ -8,7 +8,6 @@ AWS: "Amazon SQS fair queues" in the developer guide.
 
 from __future__ import annotations
 
-import heapq
 from collections.abc import Sequence
 from typing import Final
 
@@ -54,12 +53,11 @@ def take(state: QueueState, max_messages: int, hide_ms: int, max_receives: int) 
     handed = Handed()
     if state.tenants_large and state.settings.fair and (noisy := state.noisy()):
         _take_quiet(state, noisy, max_messages, max_receives, handed)
-    ready = state.ready
-    while ready and len(handed.chosen) < max_messages and len(handed.spent) < MAX_MOVES:
-        due_ms, sequence = heapq.heappop(ready)
-        entry = state.entries.get(sequence)
-        if entry is not None and not entry.hidden and entry.message.due_ms == due_ms and not entry.moving:
-            _choose(entry, max_receives, handed)
+    while len(handed.chosen) < max_messages and len(handed.spent) < MAX_MOVES:
+        entry = state.ready.take()
+        if entry is None:
+            break
+        _choose(entry, max_receives, handed)
     hide(state, handed, hide_ms)
     return handed
 

@@ -3,9 +3,10 @@
 Every statement that writes runs on the event-loop thread inside the *turn's* transaction: the first
 writer of a loop turn begins it, the loop's next turn commits it, and only then is any of its writers
 answered. One fsync so makes a whole turn's work durable. Where the device takes long to sync (measured
-at start) the COMMIT runs on a thread instead; writers that come meanwhile wait for it and then share
-the next turn. A statement or COMMIT that fails takes its whole turn back: every writer in it gets a
-StorageError, nothing of theirs is kept, and `on_rollback` lets caches forget what did not happen.
+at start), and where a turn has stored much, the COMMIT runs on a thread instead; writers that come
+meanwhile wait for it and then share the next turn. A statement or COMMIT that fails takes its whole
+turn back: every writer in it gets a StorageError, nothing of theirs is kept, and `on_rollback` lets
+caches forget what did not happen.
 
 The WAL is moved into the database file by a second connection on a thread; only the few pages that
 were written meanwhile are moved on the loop. See https://sqlite.org/wal.html.
@@ -42,6 +43,8 @@ WAL_KEPT_BYTES: Final = 64 * 1024 * 1024
 """A WAL that one huge turn made longer than this is cut when it starts over."""
 SLOW_SYNC_S: Final = 0.002
 """A device whose fsync takes longer than this has its commits made on a thread."""
+LARGE_TURN_BYTES: Final = 256 * 1024
+"""A turn that stored more than this is committed on a thread, however fast the device's fsync is."""
 QUICK_CHECK_BYTES: Final = 32 * 1024 * 1024
 """Files up to this size are checked whole at start."""
 
@@ -74,6 +77,7 @@ class Database:
         self._asides_held: asyncio.Future[None] | None = None
         self._lock_fd = -1
         self._turn_open = False
+        self._turn_bytes = 0
         self._waiting: list[asyncio.Future[None]] = []
         self._callbacks: list[Callable[[], object]] = []
         self._commit_job: Future[StorageError | None] | None = None
@@ -180,6 +184,11 @@ class Database:
 
     # --- reading and writing ---
 
+    @property
+    def busy(self) -> bool:
+        """Whether a COMMIT is under way on a thread."""
+        return self._commit_job is not None
+
     async def idle(self) -> None:
         """Return when no COMMIT is under way on a thread (with commits on the loop: at once).
 
@@ -267,6 +276,10 @@ class Database:
         """
         self._callbacks.append(callback)
 
+    def weigh(self, size_bytes: int) -> None:
+        """Inside `write`: say that so much was stored, where that may be much."""
+        self._turn_bytes += size_bytes
+
     # --- the turn ---
 
     def _begin(self) -> None:
@@ -280,7 +293,7 @@ class Database:
     def _end_turn(self) -> None:
         if not self._turn_open or self._commit_job is not None:
             return  # an abort ended the turn this was called for, and its call ended the next one
-        if self._commit_on_thread:
+        if self._commit_on_thread or (self._turn_bytes > LARGE_TURN_BYTES and not self.in_memory):
             loop = asyncio.get_running_loop()
             self._commit_job = self._committer.submit(self._commit)
             self._commit_job.add_done_callback(lambda _job: _call_soon(loop, self._commit_ended))
@@ -328,6 +341,7 @@ class Database:
 
     def _answer(self, error: StorageError | None) -> None:
         self._turn_open = False
+        self._turn_bytes = 0
         waiting, self._waiting = self._waiting, []
         callbacks, self._callbacks = self._callbacks, []
         for done in waiting:

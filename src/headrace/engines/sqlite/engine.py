@@ -20,6 +20,11 @@ class SqliteEngine:
         self.logs = SqliteLogs(self.database, clock)
         self.metadata = SqliteMetadata(self.database, clock)
 
+    @property
+    def reachable(self) -> bool:
+        """See `Engine.reachable`: a file is there as long as it is open."""
+        return True
+
     def describe(self) -> str:
         """Where the data is and how durable it is, in a line for people."""
         return self.database.describe()

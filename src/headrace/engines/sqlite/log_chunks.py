@@ -47,19 +47,20 @@ def size_of(key: str, data: bytes) -> int:
 
 def pack(records: Sequence[Appending]) -> list[Chunk]:
     """The records, in order, in as few chunks as the chunk limits allow."""
-    chunks: list[Chunk] = []
-    pairs: list[tuple[str, bytes]] = []
+    sizes = [size_of(record.key, record.data) for record in records]
+    if not sizes or (sum(sizes) <= CHUNK_BYTES and len(sizes) <= CHUNK_RECORDS and records[-1].key != SEAL):
+        return [Chunk(len(sizes), sum(sizes), _ENCODER.encode(records))] if sizes else []
+    packed: list[Chunk] = []
+    taken: list[Appending] = []
     size = 0
-    for record in records:
-        length = size_of(record.key, record.data)
-        if pairs and (size + length > CHUNK_BYTES or len(pairs) == CHUNK_RECORDS or record.key == SEAL):
-            chunks.append(Chunk(len(pairs), size, _ENCODER.encode(pairs)))
-            pairs, size = [], 0
-        pairs.append((record.key, record.data))
+    for record, length in zip(records, sizes, strict=True):
+        if taken and (size + length > CHUNK_BYTES or len(taken) == CHUNK_RECORDS or record.key == SEAL):
+            packed.append(Chunk(len(taken), size, _ENCODER.encode(taken)))
+            taken, size = [], 0
+        taken.append(record)
         size += length
-    if pairs:
-        chunks.append(Chunk(len(pairs), size, _ENCODER.encode(pairs)))
-    return chunks
+    packed.append(Chunk(len(taken), size, _ENCODER.encode(taken)))
+    return packed
 
 
 def is_seal(chunk: Chunk) -> bool:

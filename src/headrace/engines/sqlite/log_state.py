@@ -9,6 +9,7 @@ from typing import Final
 
 from headrace.engines.sqlite.connection import Connection
 from headrace.engines.sqlite.log_chunks import Chunk, Row, is_seal, size_through
+from headrace.engines.sqlite.log_times import first_since
 
 _LOG: Final = """
 SELECT number, retention_ms, floor, floor_total_bytes, last_appended_at_ms FROM logs WHERE name = ?"""
@@ -17,9 +18,7 @@ SELECT last_sequence, total_bytes, appended_at_ms, last_sequence - first_sequenc
 WHERE log = ? ORDER BY last_sequence DESC LIMIT 1"""
 _OLDEST: Final = """
 SELECT appended_at_ms FROM log_chunks WHERE log = ? AND last_sequence > ? ORDER BY last_sequence LIMIT 1"""
-_NEWEST_UNTIL: Final = """
-SELECT last_sequence, total_bytes FROM log_chunks
-WHERE log = ? AND appended_at_ms <= ? ORDER BY appended_at_ms DESC, number DESC LIMIT 1"""
+_TOTAL_BYTES: Final = "SELECT total_bytes FROM log_chunks WHERE log = ? AND last_sequence = ?"
 _AT: Final = """
 SELECT total_bytes, first_sequence, last_sequence, appended_at_ms, bytes, records FROM log_chunks
 WHERE log = ? AND last_sequence >= ? ORDER BY last_sequence LIMIT 1"""
@@ -66,9 +65,11 @@ class LogState:
         """Raise `floor` over what the retention has ended for. Costs nothing while nothing has expired."""
         if self.retention_ms is None or self.floor == self.last or self.oldest_ms + self.retention_ms > now_ms:
             return
-        expired = connection.execute(_NEWEST_UNTIL, (self.number, now_ms - self.retention_ms)).fetchone()
-        if expired is not None and expired[0] > self.floor:
-            self.floor, self.floor_total_bytes = expired
+        kept = first_since(connection, self.number, self.floor, self.last, now_ms - self.retention_ms + 1)
+        through = self.last if kept is None else kept - 1
+        if through > self.floor:
+            self.floor = through
+            self.floor_total_bytes = connection.execute(_TOTAL_BYTES, (self.number, through)).get
         self._find_oldest(connection)
 
     def trim(self, connection: Connection, through: int) -> None:

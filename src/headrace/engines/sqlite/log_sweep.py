@@ -32,14 +32,16 @@ _REMOVABLE: Final = """
 SELECT number, name FROM logs WHERE number > ?1 AND (
     name IS NULL
     OR EXISTS (SELECT 1 FROM log_chunks WHERE log = logs.number AND last_sequence <= logs.floor)
-    OR EXISTS (SELECT 1 FROM log_chunks WHERE log = logs.number AND appended_at_ms <= ?2 - logs.retention_ms)
+    OR ?2 - logs.retention_ms >= (
+        SELECT appended_at_ms FROM log_chunks WHERE log = logs.number ORDER BY last_sequence LIMIT 1)
 ) ORDER BY number LIMIT 1"""
 _OLDEST: Final = """
 SELECT last_sequence, bytes FROM log_chunks WHERE log = ? AND last_sequence <= ? ORDER BY last_sequence LIMIT ?"""
 _REMOVE: Final = "DELETE FROM log_chunks WHERE log = ? AND last_sequence <= ?"
 _FORGET: Final = "DELETE FROM logs WHERE number = ?"
 _NEXT_EXPIRY: Final = """
-SELECT min(retention_ms + (SELECT min(appended_at_ms) FROM log_chunks WHERE log = logs.number))
+SELECT min(retention_ms + (
+    SELECT appended_at_ms FROM log_chunks WHERE log = logs.number ORDER BY last_sequence LIMIT 1))
 FROM logs WHERE name IS NOT NULL AND retention_ms IS NOT NULL"""
 
 

@@ -20,6 +20,7 @@ from headrace.engines.sqlite.database import Database
 from headrace.engines.sqlite.log_chunks import Chunk, Reading, Row, is_seal, pack
 from headrace.engines.sqlite.log_state import LogState
 from headrace.engines.sqlite.log_sweep import SWEEP_DELAY_MS, LogSweep
+from headrace.engines.sqlite.log_times import first_since
 from headrace.primitives.logs import Appending, LogMissing, LogSealed, LogSettings, Record, Tip
 
 SLICE_BYTES: Final = 1024 * 1024
@@ -37,11 +38,9 @@ VALUES (?, ?, ?, ?, ?, ?, ?)"""
 _SLICE: Final = """
 SELECT first_sequence, last_sequence, appended_at_ms, bytes, records FROM log_chunks
 WHERE log = ? AND last_sequence > ? ORDER BY last_sequence"""
-_SEEK: Final = """
-SELECT first_sequence FROM log_chunks
-WHERE log = ? AND appended_at_ms >= ? ORDER BY appended_at_ms, number LIMIT 1"""
 
-_END_OF_TIME_MS: Final = 1 << 62
+_END: Final = 1 << 62
+"""A sequence that no log comes to."""
 
 
 class SqliteLogs:
@@ -76,11 +75,19 @@ class SqliteLogs:
     async def append(self, log: str, records: Sequence[Appending]) -> list[int]:
         """Append the records, all or none, next to each other; their sequences. Raises LogMissing, LogSealed."""
         first = await self._database.write(self._append, log, pack(records))
-        if first is None:
-            raise LogMissing(log)
-        if first < 0:
-            raise LogSealed(-first)
-        return list(range(first, first + len(records)))
+        outcome = _outcome(log, first, len(records))
+        if isinstance(outcome, Exception):
+            raise outcome
+        return outcome
+
+    async def append_each(self, batches: Sequence[tuple[str, Sequence[Appending]]]) -> list[list[int] | Exception]:
+        """Append to several logs at once, all in one turn; for each, in order, its sequences, LogMissing or LogSealed.
+
+        Raises StorageError, when nothing was stored.
+        """
+        packed = [(log, pack(records)) for log, records in batches]
+        firsts = await self._database.write(self._append_each, packed)
+        return [_outcome(log, first, len(records)) for first, (log, records) in zip(firsts, batches, strict=True)]
 
     async def read(self, log: str, after: int, *, max_records: int, max_bytes: int) -> list[Record]:
         """The records after sequence `after`, oldest first, up to both limits.
@@ -184,6 +191,9 @@ class SqliteLogs:
             self._database.when_durable(partial(self._wake, log))
         self._sweep_later()
 
+    def _append_each(self, packed: Sequence[tuple[str, Sequence[Chunk]]]) -> list[int | None]:
+        return [self._append(log, chunks) for log, chunks in packed]
+
     def _append(self, log: str, chunks: Sequence[Chunk]) -> int | None:
         """The first sequence given: raising here would fail the whole turn.
 
@@ -202,6 +212,7 @@ class SqliteLogs:
             self._database.connection.execute(_APPEND, values)
             state.appended(last, size, at_ms)
             following = last + 1
+            self._database.weigh(size)
         state.sealed = bool(chunks) and is_seal(chunks[-1])
         if state.retention_ms is not None:
             self._sweep.expect(at_ms + state.retention_ms)
@@ -218,8 +229,7 @@ class SqliteLogs:
 
     def _seek(self, log: str, at_ms: int) -> int:
         state = self._current(log)
-        values = (state.number, max(0, min(at_ms, _END_OF_TIME_MS)))
-        first: int | None = self._database.connection.execute(_SEEK, values).get
+        first = first_since(self._database.connection, state.number, state.floor, state.last, at_ms)
         return state.last if first is None else max(first - 1, state.floor)
 
     def _tip(self, log: str) -> Tip:
@@ -254,7 +264,7 @@ class SqliteLogs:
 
     # --- waiters ---
 
-    def _wake(self, log: str, last: int = _END_OF_TIME_MS) -> None:
+    def _wake(self, log: str, last: int = _END) -> None:
         """Have those look again who wait for a record that `last` may be."""
         for woken, after in self._waiting.get(log, {}).items():
             if after < last:
@@ -281,3 +291,10 @@ def _slice(number: int, reading: Reading, connection: Connection) -> list[Row]:
             if records_left <= 0 or bytes_left <= 0:
                 break
     return rows
+
+
+def _outcome(log: str, first: int | None, count: int) -> list[int] | Exception:
+    """The sequences of `count` records from what `_append` says, or the reason why they were not appended."""
+    if first is None:
+        return LogMissing(log)
+    return LogSealed(-first) if first < 0 else list(range(first, first + count))

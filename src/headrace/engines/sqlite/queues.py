@@ -114,7 +114,7 @@ class SqliteQueues:
 
     async def send(self, queue: str, messages: Sequence[Outgoing]) -> list[Sent]:
         """See `Queues.send`."""
-        state = await self._state(queue)
+        state = self._ready(queue) or await self._state(queue)
         send = fifo.send if state.fifo else standard.send
         sent = await self._database.write(send, self._connection, state, messages, self._clock.now_ms())
         if state.waiters:
@@ -209,6 +209,10 @@ class SqliteQueues:
     def _connection(self) -> Connection:
         return self._database.connection
 
+    def _ready(self, queue: str) -> QueueState | None:
+        """What `_state` gives, when it has to wait for nothing: a coroutine of its own costs something."""
+        return None if self._database.busy else self._states.get(queue)
+
     async def _state(self, queue: str) -> QueueState:
         """The open queue; nothing else runs between this and a write that follows at once. Raises QueueMissing."""
         while True:
@@ -236,7 +240,7 @@ class SqliteQueues:
     async def unexpired(self, queue: str) -> QueueState:
         """The open queue with nothing in it that is older than its retention. Raises QueueMissing."""
         while True:
-            state = await self._state(queue)
+            state = self._ready(queue) or await self._state(queue)
             now_ms = self._clock.now_ms()
             if now_ms < state.next_expiry_ms:
                 return state

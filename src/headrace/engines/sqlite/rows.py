@@ -16,8 +16,10 @@ from headrace.engines.sqlite.connection import Connection
 from headrace.engines.sqlite.queue_state import QueueState
 from headrace.primitives.queues import Received
 
-INLINE_MAX: Final = 1_000
-"""Characters and bytes of body and header together that are kept in the message's own row."""
+INLINE_MAX: Final = 1_900
+"""Characters and bytes of body and header together that are kept in the message's own row. Two such rows fill a page:
+with larger ones each receive and delete would touch a page a message.
+"""
 MAX_IDS: Final = 10
 """Ids in one statement; there is a prepared statement for each number of them."""
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 
@@ -10,7 +10,7 @@ from headrace.context import Context
 from headrace.errors import ServiceError
 from headrace.primitives.metadata import Conflict
 from headrace.services.kinesis import limits, records, rules, topology
-from headrace.services.kinesis.records import SettingsRecord
+from headrace.services.kinesis.records import SettingsRecord, Status
 
 
 async def describe_account_settings(ctx: Context, params: dict[str, Any]) -> dict[str, Any]:  # noqa: ARG001 - takes none
@@ -77,34 +77,51 @@ async def commitment(ctx: Context) -> dict[str, Any]:
 
 async def describe_limits(ctx: Context, params: dict[str, Any]) -> dict[str, Any]:  # noqa: ARG001 - takes none
     """How many shards and on-demand streams the account may have in this region, and has."""
-    shards, on_demand = await account_usage(ctx)
+    used = await account_usage(ctx)
     return {
         "ShardLimit": limits.SHARDS_PER_ACCOUNT,
-        "OpenShardCount": shards,
-        "OnDemandStreamCount": on_demand,
+        "OpenShardCount": used.shards,
+        "OnDemandStreamCount": used.on_demand,
         "OnDemandStreamCountLimit": limits.ON_DEMAND_STREAMS,
     }
 
 
-async def check_account(ctx: Context, *, shards: int = 0, on_demand_streams: int = 0) -> None:
-    """Raise LimitExceededException unless the account may have that many open shards and streams more."""
-    used_shards, used_streams = await account_usage(ctx)
-    if used_shards + shards > limits.SHARDS_PER_ACCOUNT:
+class Usage(NamedTuple):
+    """What an account has in a region: open shards, on-demand streams, and streams that are CREATING or DELETING."""
+
+    shards: int
+    on_demand: int
+    changing: int
+
+
+async def check_account(ctx: Context, *, shards: int = 0, on_demand_streams: int = 0, streams: int = 0) -> None:
+    """Raise LimitExceededException unless the account may have so many open shards and on-demand streams more.
+
+    `streams` is how many it is to have made.
+    """
+    used = await account_usage(ctx)
+    if streams and ctx.server.quotas.throughput and used.changing + streams > limits.STREAMS_CHANGING:
+        raise rules.limit_exceeded(
+            "This request would have exceeded the limit on the number of streams that can simultaneously be in "
+            f"CREATING or DELETING. Limit: {limits.STREAMS_CHANGING}"
+        )
+    if used.shards + shards > limits.SHARDS_PER_ACCOUNT:
         raise rules.limit_exceeded(
             f"This request would exceed the shard limit for the account {ctx.account} in {ctx.region}. "
-            f"Current shard count for the account: {used_shards}. Limit: {limits.SHARDS_PER_ACCOUNT}. "
+            f"Current shard count for the account: {used.shards}. Limit: {limits.SHARDS_PER_ACCOUNT}. "
             f"Number of additional shards that would have resulted from this request: {shards}."
         )
-    if on_demand_streams and used_streams + on_demand_streams > limits.ON_DEMAND_STREAMS:
+    if on_demand_streams and used.on_demand + on_demand_streams > limits.ON_DEMAND_STREAMS:
         raise rules.limit_exceeded(
-            f"The account {ctx.account} has {used_streams} streams in ON_DEMAND mode already; "
+            f"The account {ctx.account} has {used.on_demand} streams in ON_DEMAND mode already; "
             f"the limit is {limits.ON_DEMAND_STREAMS}."
         )
 
 
-async def account_usage(ctx: Context) -> tuple[int, int]:
-    """How many open shards, and streams in on-demand mode, the account has in the region."""
-    shards = on_demand = 0
+async def account_usage(ctx: Context) -> Usage:
+    """What the account has in the region."""
+    shards = on_demand = changing = 0
+    now_ms = ctx.server.clock.now_ms()
     prefix, after = records.stream_key(ctx.region, ctx.account, ""), ""
     while entries := await ctx.server.engine.metadata.list(prefix, after=after, max_entries=limits.LIST_PAGE):
         after = entries[-1].key
@@ -112,4 +129,5 @@ async def account_usage(ctx: Context) -> tuple[int, int]:
             record = records.decode_stream(entry.value)
             shards += sum(map(topology.is_open, record.shards))
             on_demand += record.on_demand
-    return shards, on_demand
+            changing += now_ms < record.until_ms and record.status in (Status.CREATING, Status.DELETING)
+    return Usage(shards, on_demand, changing)

@@ -13,7 +13,7 @@ from headrace.services.kinesis import consumer_limits, consumer_records, limits,
 from headrace.services.kinesis.accounts import commitment
 from headrace.services.kinesis.consumer_records import ConsumerRecord
 from headrace.services.kinesis.fan_out import Consumer, FanOut
-from headrace.services.kinesis.records import Status, TagsRecord
+from headrace.services.kinesis.records import TagsRecord
 from headrace.services.kinesis.state import State, Stream
 
 
@@ -41,13 +41,8 @@ async def register_stream_consumer(ctx: Context, params: dict[str, Any]) -> dict
     name: str = params["ConsumerName"]
     tags: dict[str, str] = params.get("Tags") or {}
     tagging.check_tags(tags)
-    stream = await state.find(ctx, params)
+    stream = await state.usable(ctx, params)
     now_ms = ctx.server.clock.now_ms()
-    status = stream.status(now_ms)
-    if status in (Status.CREATING, Status.DELETING):
-        raise rules.in_use(
-            f"Stream {stream.name} under account {stream.account} not ACTIVE, instead in state {status.value}"
-        )
     await _check_limits(ctx, stream, now_ms, name)
     record = ConsumerRecord(name=name, created_at_ms=now_ms)
     place = (stream.region, stream.account)

@@ -9,6 +9,9 @@ from typing import Final
 SHARDS_PER_ACCOUNT: Final = 20_000
 """AWS: 20,000 shards per account in the regions that have most."""
 
+STREAMS_CHANGING: Final = 5
+"""AWS: five streams of an account at a time are CREATING or DELETING. Lifted by `--quotas none`."""
+
 SHARDS_PER_STREAM_SCALED: Final = 10_000
 """AWS: UpdateShardCount scales up to 10,000 shards."""
 

@@ -42,13 +42,14 @@ _decode_page: Final = msgspec.msgpack.Decoder(Page).decode
 async def list_shards(ctx: Context, params: dict[str, Any]) -> dict[str, Any]:
     """A stream's shards, those that `ShardFilter` lets pass, a page of `MaxResults` at a time; NextToken goes on.
 
-    Raises ResourceNotFoundException, InvalidArgumentException, and ExpiredNextTokenException after five minutes.
+    Raises ResourceNotFoundException, ResourceInUseException unless the stream is ACTIVE or UPDATING,
+    InvalidArgumentException, and ExpiredNextTokenException after five minutes.
     """
     state: State = ctx.state
     now_ms = ctx.server.clock.now_ms()
     token: str | None = params.get("NextToken")
     if token is None:
-        stream = await state.find(ctx, params)
+        stream = await state.usable(ctx, params)
         _check_creation(stream, params.get("StreamCreationTimestamp"))
         page = _first_page(stream, params, now_ms)
     else:

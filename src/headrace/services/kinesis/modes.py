@@ -27,7 +27,8 @@ async def update_stream_mode(ctx: Context, params: dict[str, Any]) -> dict[str, 
     if "WarmThroughputMiBps" in params:
         await streams.check_warm(ctx, warm_mib, on_demand=on_demand)
     if on_demand and not stream.record.on_demand:
-        await accounts.check_account(ctx, on_demand_streams=1)
+        shards = max(0, warm_mib - len(stream.open_shards))
+        await accounts.check_account(ctx, shards=shards, on_demand_streams=1)
     queues = records.stream_queue_key(stream.region, stream.account, stream.name, "")
     if not on_demand and await ctx.server.engine.metadata.list(queues, max_entries=1):
         raise rules.in_use(f"Stream {stream.name} under account {stream.account} has queues. Delete them first.")
@@ -35,6 +36,7 @@ async def update_stream_mode(ctx: Context, params: dict[str, Any]) -> dict[str, 
 
     def change(old: StreamRecord) -> StreamRecord:
         if old.on_demand == on_demand:
+            _check_no_warm(params)
             return old
         changes = recent(old.mode_changes_ms, now_ms)
         if len(changes) >= limits.MODE_CHANGES_PER_DAY:
@@ -58,6 +60,15 @@ async def update_stream_mode(ctx: Context, params: dict[str, Any]) -> dict[str, 
         await ctx.server.engine.metadata.put(key, records.encode(scaling.half_used(len(stream.open_shards), now_ms)))
     await update(ctx, stream, change)
     return {}
+
+
+def _check_no_warm(params: dict[str, Any]) -> None:
+    """AWS: warm throughput is set here only as the mode changes; UpdateStreamWarmThroughput sets it otherwise."""
+    if "WarmThroughputMiBps" in params:
+        raise rules.validation(
+            "WarmThroughputMiBps is for a stream whose mode is being changed to ON_DEMAND; "
+            "use UpdateStreamWarmThroughput for one that is in that mode already."
+        )
 
 
 def _warm_plan(record: StreamRecord, warm_mib: int) -> records.Plan | None:

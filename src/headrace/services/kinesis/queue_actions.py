@@ -11,7 +11,8 @@ import msgspec
 from headrace.context import Context
 from headrace.primitives.metadata import Conflict, Entry, Write
 from headrace.services.kinesis import queue_limits as limits
-from headrace.services.kinesis import queue_records, queue_rules, records, rules
+from headrace.services.kinesis import queue_records, queue_rules, records, rules, tagging
+from headrace.services.kinesis.accounts import commitment
 from headrace.services.kinesis.limits import HOUR_MS
 from headrace.services.kinesis.queue_records import Due, QueueRecord
 from headrace.services.kinesis.queue_state import StreamQueue, StreamQueues
@@ -31,7 +32,7 @@ async def create_queue(ctx: Context, params: dict[str, Any]) -> dict[str, Any]:
     kind, timestamp_ms = queue_rules.starting_position(configuration)
     attributes = queue_rules.change(queue_rules.DEFAULTS, params.get("QueueAttributes") or {})
     tags: dict[str, str] = params.get("Tags") or {}
-    queue_rules.check_tags(tags)
+    tagging.check_tags(tags)
     stream = await _stream_for_queue(ctx, configuration["StreamARN"])
     await _make_way(ctx, name)
     await _check_limits(ctx, stream)
@@ -105,12 +106,9 @@ def _name_in_use(name: str) -> Exception:
 
 async def _check_limits(ctx: Context, stream: Stream) -> None:
     """Raise LimitExceededException when the stream has all consumers it may, or too many queues come and go."""
-    metadata = ctx.server.engine.metadata
-    place = (ctx.region, ctx.account)
-    count = await ctx.state.stream_queues.count(*place, stream.record.name)
-    count += len(await metadata.list(records.consumer_key(*place, stream.record.name, "")))
-    settings = await metadata.get(records.settings_key(*place))
-    advantage = settings is not None and records.decode_settings(settings.value).committed
+    count = await ctx.state.stream_queues.count(ctx.region, ctx.account, stream.record.name)
+    count += len(await ctx.state.fan_out.consumers(stream))
+    advantage = (await commitment(ctx))["Status"] != "DISABLED"
     most = limits.CONSUMERS_ADVANTAGE if advantage else limits.CONSUMERS
     if count >= most:
         raise rules.limit_exceeded(

@@ -28,9 +28,6 @@ CONSUMERS_ADVANTAGE: Final = 50
 QUEUES_CHANGING: Final = 5
 """AWS: queues of an account and region that are being created or deleted at one time."""
 
-TAGS: Final = 50
-"""AWS: 50 tags on a queue."""
-
 LIST_RESULTS: Final = 100
 """Summaries on a page of ListQueues that does not say how many. AWS: unsaid; ListStreamConsumers has 100."""
 

@@ -54,15 +54,6 @@ def parse_queue_arn(arn: str) -> tuple[str, str, str]:
     return region, account, match[1]
 
 
-def check_tags(tags: Mapping[str, str]) -> None:
-    """Raise InvalidArgumentException unless a queue may have all these tags together."""
-    if len(tags) > limits.TAGS:
-        raise invalid_argument(f"A queue can have up to {limits.TAGS} tags; {len(tags)} were given.")
-    for key in tags:
-        if key[:4].lower() == "aws:":
-            raise invalid_argument(f"Tag keys can't start with the reserved prefix aws:, but {key} does.")
-
-
 # Attributes
 
 DEFAULTS: Final = Attributes(

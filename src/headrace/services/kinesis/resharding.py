@@ -81,7 +81,7 @@ async def update_shard_count(ctx: Context, params: dict[str, Any]) -> dict[str, 
     now_ms = ctx.server.clock.now_ms()
 
     def plan(old: StreamRecord) -> Plan:
-        _check_target(stream, len(topology.open_shards(old)), target)
+        _check_target(len(topology.open_shards(old)), target)
         if len(recent(old.scalings_ms, now_ms)) >= limits.SCALINGS_PER_DAY:
             raise rules.limit_exceeded(
                 f"Stream {stream.name} under account {stream.account} was scaled {limits.SCALINGS_PER_DAY} times in "
@@ -106,20 +106,21 @@ def recent(moments_ms: list[int], now_ms: int) -> list[int]:
     return [moment for moment in moments_ms if moment > now_ms - limits.DAY_MS]
 
 
-def _check_target(stream: Stream, current: int, target: int) -> None:
+def _check_target(current: int, target: int) -> None:
     if target > limits.SHARDS_PER_STREAM_SCALED:
         raise rules.invalid_argument(
             f"UpdateShardCount scales to {limits.SHARDS_PER_STREAM_SCALED} shards at most, not {target}."
         )
     if target > 2 * current or 2 * target < current:
+        wrong = "up over double" if target > current else "down below half"
         raise rules.invalid_argument(
-            f"UpdateShardCount cannot scale up over double your current open shard count, or down below half of it. "
-            f"Current open shard count: {current} Target shard count: {target} (stream {stream.name})"
+            f"UpdateShardCount cannot scale {wrong} your current open shard count. "
+            f"Current open shard count: {current} Target shard count: {target}"
         )
 
 
 def _open_shard(stream: Stream, record: StreamRecord, shard_id: str) -> ShardRecord:
-    """An open shard. Raises ResourceNotFoundException, and InvalidArgumentException (AWS: ) for a closed one."""
+    """An open shard. Raises ResourceNotFoundException, and InvalidArgumentException for a closed one."""
     number = rules.parse_shard_id(shard_id)
     shard = next((shard for shard in record.shards if shard.number == number), None)
     if shard is None:

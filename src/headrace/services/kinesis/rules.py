@@ -114,6 +114,21 @@ def parse_resource_arn(arn: str) -> tuple[str, str, str]:
     return found[1], found[2], found[3]
 
 
+# Keys of KMS
+
+_KEY_ID: Final = re.compile(
+    r"(?:arn:aws[a-z-]*:kms:[a-z0-9-]+:\d{12}:)?alias/[a-zA-Z0-9/_-]{1,250}"
+    r"|(?:arn:aws[a-z-]*:kms:[a-z0-9-]+:\d{12}:key/)?"
+    r"(?:[0-9a-fA-F]{8}-(?:[0-9a-fA-F]{4}-){3}[0-9a-fA-F]{12}|mrk-[0-9a-fA-F]{32})"
+).fullmatch
+
+
+def check_key_id(key_id: str) -> None:
+    """Raise KMSNotFoundException for what can name no key: no alias, no key's id, and no ARN of either."""
+    if _KEY_ID(key_id) is None:
+        raise ServiceError("KMSNotFoundException", f"Invalid keyId '{key_id}'")
+
+
 # Hash keys, as 16 bytes: they compare as the numbers do
 
 HASH_KEYS: Final = 1 << 128

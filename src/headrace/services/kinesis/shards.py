@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from headrace.primitives.logs import LogMissing, Record
 from headrace.services.kinesis import records, rules
 from headrace.services.kinesis.state import Shard, State, Stream
+
+_BY_NUMBER: Final = ("AT_SEQUENCE_NUMBER", "AFTER_SEQUENCE_NUMBER")
+"""The types of a position that a sequence number gives."""
 
 
 class Batch(NamedTuple):
@@ -85,24 +88,43 @@ async def start_of(state: State, stream: Stream, shard: Shard, position: dict[st
     `Type` is AWS's ShardIteratorType. Raises InvalidArgumentException for a position that is none of this shard's.
     """
     kind: str = position["Type"]
+    _check_position(kind, position)
     if kind == "TRIM_HORIZON":
         return 0
-    if kind in {"AT_SEQUENCE_NUMBER", "AFTER_SEQUENCE_NUMBER"}:
-        return _after_number(shard, stream, position.get("SequenceNumber"), kind)
+    if kind in _BY_NUMBER:
+        return _after_number(shard, stream, position["SequenceNumber"], kind)
     await state.open(stream, shard)
     try:
         if kind == "LATEST":
             tip = await state.server.engine.logs.tip(shard.log)
             return min(tip.last, shard.record.ending) if shard.record.ending >= 0 else tip.last
-        at_ms = _timestamp_ms(state, position.get("Timestamp"))
+        at_ms = _timestamp_ms(state, position["Timestamp"])
         return await state.server.engine.logs.seek(shard.log, at_ms)
     except LogMissing:
         raise rules.no_such_stream(stream.name, stream.account) from None
 
 
-def _after_number(shard: Shard, stream: Stream, text: str | None, kind: str) -> int:
-    if text is None:
-        raise rules.invalid_argument(f"Must either specify a StartingSequenceNumber or not use {kind}.")
+def _check_position(kind: str, position: dict[str, Any]) -> None:
+    """Raise InvalidArgumentException unless a position has what its type is used with, and nothing else.
+
+    AWS: says so in these words, whatever the call has as the name of the number.
+    """
+    given = position.get("SequenceNumber") is not None
+    if given != (kind in _BY_NUMBER):
+        told = "and also a" if given else "and no"
+        raise rules.invalid_argument(
+            "Must either specify (1) AT_SEQUENCE_NUMBER or AFTER_SEQUENCE_NUMBER and StartingSequenceNumber or "
+            "(2) TRIM_HORIZON or LATEST and no StartingSequenceNumber. "
+            f"Request specified {kind} {told} StartingSequenceNumber."
+        )
+    if kind == "AT_TIMESTAMP" and position.get("Timestamp") is None:
+        raise rules.invalid_argument(
+            "Must specify timestampInMillis parameter for iterator of type AT_TIMESTAMP. "
+            "Current request has no timestamp parameter."
+        )
+
+
+def _after_number(shard: Shard, stream: Stream, text: str, kind: str) -> int:
     number = rules.parse_sequence_number(text)
     if number is None or number[:2] != (shard.record.epoch_s, shard.number):
         raise rules.invalid_argument(
@@ -115,9 +137,7 @@ def _after_number(shard: Shard, stream: Stream, text: str | None, kind: str) -> 
     return number.sequence - 1 if at_record else number.sequence
 
 
-def _timestamp_ms(state: State, timestamp: float | None) -> int:
-    if timestamp is None:
-        raise rules.invalid_argument("Must specify a Timestamp with the type AT_TIMESTAMP.")
+def _timestamp_ms(state: State, timestamp: float) -> int:
     at_ms, now_ms = round(timestamp * 1000), state.server.clock.now_ms()
     if at_ms > now_ms:
         raise rules.invalid_argument(

@@ -236,6 +236,17 @@ class State:
             raise rules.no_such_stream(stream.name, stream.account)
         return stream
 
+    async def usable(self, ctx: Context, params: dict[str, Any]) -> Stream:
+        """As `find`, for what AWS does with streams that are ACTIVE or UPDATING only. Raises ResourceInUseException."""
+        stream = await self.find(ctx, params)
+        status = stream.status(self.server.clock.now_ms())
+        if status not in _READY:
+            raise rules.in_use(
+                f"Stream {stream.name} under account {stream.account} not ACTIVE or UPDATING, "
+                f"instead in state {status.value}"
+            )
+        return stream
+
     async def ready(self, ctx: Context, params: dict[str, Any]) -> Stream:
         """As `find`, for a stream that takes and gives records: one that is not yet, or no longer, is not found."""
         stream = await self.find(ctx, params)

@@ -50,7 +50,7 @@ async def increase_stream_retention_period(ctx: Context, params: dict[str, Any])
     Raises InvalidArgumentException, ResourceInUseException, ResourceNotFoundException.
     """
     hours: int = params["RetentionPeriodHours"]
-    return await _retain(ctx, params, hours, lambda old_h: hours >= old_h, "longer")
+    return await _retain(ctx, params, hours, lambda old_h: hours >= old_h)
 
 
 async def decrease_stream_retention_period(ctx: Context, params: dict[str, Any]) -> dict[str, Any]:
@@ -59,25 +59,35 @@ async def decrease_stream_retention_period(ctx: Context, params: dict[str, Any])
     Raises InvalidArgumentException, ResourceInUseException, ResourceNotFoundException.
     """
     hours: int = params["RetentionPeriodHours"]
-    return await _retain(ctx, params, hours, lambda old_h: hours <= old_h, "shorter")
+    return await _retain(ctx, params, hours, lambda old_h: hours <= old_h)
 
 
-async def _retain(
-    ctx: Context, params: dict[str, Any], hours: int, fits: Callable[[int], bool], how: str
-) -> dict[str, Any]:
+def _check_hours(hours: int) -> None:
+    """Raise InvalidArgumentException unless a stream may keep its records for so long."""
+    least, most = limits.RETENTION_H
+    if hours < least:
+        raise rules.invalid_argument(
+            f"Minimum allowed retention period is {least} hours. Requested retention period ({hours} hours) is too "
+            "short."
+        )
+    if hours > most:
+        raise rules.invalid_argument(
+            f"Maximum allowed retention period is {most} hours. Requested retention period ({hours} hours) is too long."
+        )
+
+
+async def _retain(ctx: Context, params: dict[str, Any], hours: int, fits: Callable[[int], bool]) -> dict[str, Any]:
     state: State = ctx.state
     stream = await state.find(ctx, params)
-    least, most = limits.RETENTION_H
-    if not least <= hours <= most:
-        raise rules.invalid_argument(
-            f"Retention period must be between {least} and {most} hours. Requested retention period: {hours}."
-        )
+    _check_hours(hours)
 
     def change(old: StreamRecord) -> StreamRecord:
         if not fits(old.retention_h):
+            instead = "Decrease" if hours < old.retention_h else "Increase"
             raise rules.invalid_argument(
-                f"Requested retention period ({hours} hours) for stream {stream.name} must be {how} than the current "
-                f"one ({old.retention_h} hours)."
+                f"Requested retention period ({hours} hours) for stream {stream.name} can not be "
+                f"{'shorter' if hours < old.retention_h else 'longer'} than existing retention period "
+                f"({old.retention_h} hours). Use {instead}RetentionPeriod API."
             )
         return msgspec.structs.replace(old, retention_h=hours)
 
@@ -108,12 +118,13 @@ async def update_max_record_size(ctx: Context, params: dict[str, Any]) -> dict[s
 async def start_stream_encryption(ctx: Context, params: dict[str, Any]) -> dict[str, Any]:
     """Have the stream count as encrypted under `KeyId`. Stored and shown, records are not encrypted yet.
 
-    AWS: 25 times in 24 hours. Raises InvalidArgumentException, LimitExceededException, ResourceInUseException,
-    ResourceNotFoundException.
+    AWS: 25 times in 24 hours. Raises InvalidArgumentException, KMSNotFoundException, LimitExceededException,
+    ResourceInUseException, ResourceNotFoundException.
     """
     key_id: str = params["KeyId"]
     if params["EncryptionType"] != "KMS":
         raise rules.invalid_argument("EncryptionType must be KMS.")
+    rules.check_key_id(key_id)
     return await _encrypt(ctx, params, lambda _old: key_id)
 
 

@@ -32,7 +32,7 @@ async def create_stream(ctx: Context, params: dict[str, Any]) -> dict[str, Any]:
     tags: dict[str, str] = params.get("Tags") or {}
     tagging.check_tags(tags)
     count: int = max(limits.ON_DEMAND_SHARDS, warm_mib) if on_demand else params["ShardCount"]
-    await check_account(ctx, shards=count, on_demand_streams=int(on_demand))
+    await check_account(ctx, shards=count, on_demand_streams=int(on_demand), streams=1)
     now_ms = ctx.server.clock.now_ms()
     record = StreamRecord(
         name=name,
@@ -134,7 +134,7 @@ async def delete_stream(ctx: Context, params: dict[str, Any]) -> dict[str, Any]:
 async def describe_stream(ctx: Context, params: dict[str, Any]) -> dict[str, Any]:
     """A stream and its shards, a page at a time: `Limit`, `ExclusiveStartShardId` in.
 
-    Raises ResourceNotFoundException, InvalidArgumentException.
+    AWS: a stream that is CREATING has no shards yet. Raises ResourceNotFoundException, InvalidArgumentException.
     """
     state: State = ctx.state
     stream = await state.find(ctx, params)
@@ -145,8 +145,9 @@ async def describe_stream(ctx: Context, params: dict[str, Any]) -> dict[str, Any
         if number is None:
             raise rules.invalid_argument(f"{start} is not the id of a shard.")
         after = number
-    following = [number for number in sorted(stream.shards) if number > after]
     described = _common(ctx, stream)
+    there = [] if described["StreamStatus"] == Status.CREATING.value else sorted(stream.shards)
+    following = [number for number in there if number > after]
     described["Shards"] = [describe_shard(stream, number) for number in following[:size]]
     described["HasMoreShards"] = len(following) > size
     return {"StreamDescription": described}
@@ -160,7 +161,7 @@ async def describe_stream_summary(ctx: Context, params: dict[str, Any]) -> dict[
     consumers = records.consumer_key(stream.region, stream.account, stream.name, "")
     summary = _common(ctx, stream)
     summary["StreamId"] = record.stream_id
-    summary["OpenShardCount"] = len(stream.open_shards)
+    summary["OpenShardCount"] = 0 if summary["StreamStatus"] == Status.CREATING.value else len(stream.open_shards)
     summary["ConsumerCount"] = len(await ctx.server.engine.metadata.list(consumers, max_entries=limits.LIST_PAGE))
     summary["QueueCount"] = await state.stream_queues.count(stream.region, stream.account, stream.name)
     summary["MaxRecordSizeInKiB"] = record.max_record_kib

@@ -33,9 +33,9 @@ def check_tags(tags: Mapping[str, str]) -> None:
 async def add_tags_to_stream(ctx: Context, params: dict[str, Any]) -> dict[str, Any]:
     """Add `Tags` to a stream, over those of the same keys.
 
-    Raises InvalidArgumentException, ResourceNotFoundException.
+    Raises InvalidArgumentException, ResourceInUseException before it is ACTIVE, ResourceNotFoundException.
     """
-    resource = await _stream(ctx, params)
+    resource = await _usable(ctx, params)
     await _change(ctx, resource, lambda tags: {**tags, **params["Tags"]})
     return {}
 
@@ -43,9 +43,9 @@ async def add_tags_to_stream(ctx: Context, params: dict[str, Any]) -> dict[str, 
 async def remove_tags_from_stream(ctx: Context, params: dict[str, Any]) -> dict[str, Any]:
     """Take the tags of `TagKeys` away; keys that the stream does not have are no error.
 
-    Raises ResourceNotFoundException.
+    Raises ResourceInUseException before it is ACTIVE, ResourceNotFoundException.
     """
-    resource = await _stream(ctx, params)
+    resource = await _usable(ctx, params)
     await _change(ctx, resource, lambda tags: _without(tags, params["TagKeys"]))
     return {}
 
@@ -62,9 +62,9 @@ async def list_tags_for_stream(ctx: Context, params: dict[str, Any]) -> dict[str
 async def tag_resource(ctx: Context, params: dict[str, Any]) -> dict[str, Any]:
     """Add `Tags` to the stream, consumer or queue of `ResourceARN`, over those of the same keys.
 
-    Raises InvalidArgumentException, ResourceNotFoundException.
+    Raises InvalidArgumentException, ResourceInUseException for a stream before it is ACTIVE, ResourceNotFoundException.
     """
-    resource = await resources.find(ctx, params["ResourceARN"])
+    resource = await _changeable(ctx, params["ResourceARN"])
     await _change(ctx, resource, lambda tags: {**tags, **params["Tags"]})
     return {}
 
@@ -72,9 +72,9 @@ async def tag_resource(ctx: Context, params: dict[str, Any]) -> dict[str, Any]:
 async def untag_resource(ctx: Context, params: dict[str, Any]) -> dict[str, Any]:
     """Take the tags of `TagKeys` from the stream, consumer or queue of `ResourceARN`; it need not have them.
 
-    Raises InvalidArgumentException, ResourceNotFoundException.
+    Raises InvalidArgumentException, ResourceInUseException for a stream before it is ACTIVE, ResourceNotFoundException.
     """
-    resource = await resources.find(ctx, params["ResourceARN"])
+    resource = await _changeable(ctx, params["ResourceARN"])
     await _change(ctx, resource, lambda tags: _without(tags, params["TagKeys"]))
     return {}
 
@@ -92,6 +92,21 @@ async def read_tags(ctx: Context, resource: Resource) -> dict[str, str]:
     """A resource's tags."""
     entry = await ctx.server.engine.metadata.get(records.tags_key(*resource))
     return records.decode_tags(entry.value).tags if entry else {}
+
+
+async def _usable(ctx: Context, params: dict[str, Any]) -> Resource:
+    """The stream whose tags are to be changed. AWS: not before it is ACTIVE for the first time."""
+    state: State = ctx.state
+    stream = await state.usable(ctx, params)
+    return Resource(stream.region, stream.account, f"stream/{stream.name}")
+
+
+async def _changeable(ctx: Context, arn: str) -> Resource:
+    """As `_usable`, for the resource of an ARN."""
+    resource = await resources.find(ctx, arn)
+    if resource.path.startswith("stream/") and "/consumer/" not in resource.path:
+        await _usable(ctx, {"StreamARN": arn})
+    return resource
 
 
 async def _stream(ctx: Context, params: dict[str, Any]) -> Resource:

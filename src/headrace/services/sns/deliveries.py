@@ -66,6 +66,7 @@ class Deliveries:
         """Queues that were taken over from processes that ended, and not yet looked at."""
         self._workers: dict[str, OutgoingWorker] = {}
         self._looking: asyncio.Task[None] | None = None
+        self._drops: set[asyncio.Task[None]] = set()
         self._hanging: WeakSet[asyncio.Task[Any]] = WeakSet()
         """Attempts that did not end while a virtual clock stood still for them."""
 
@@ -88,6 +89,7 @@ class Deliveries:
         for worker in list(self._workers.values()):
             await worker.close()
         self._workers.clear()
+        await asyncio.gather(*self._drops)
         self._opened.clear()
         for transport in set(self._transports.values()):
             await transport.close()
@@ -180,7 +182,16 @@ class Deliveries:
         """A worker has found its queue empty."""
         self._workers.pop(queue, None)
         if queue.endswith(ENDED_SUFFIX):
-            asyncio.get_running_loop().create_task(self._drop(queue))
+            task = asyncio.get_running_loop().create_task(self._drop_ended(queue))
+            self._drops.add(task)
+            task.add_done_callback(self._drops.discard)
+
+    async def _drop_ended(self, queue: str) -> None:
+        try:
+            await self._drop(queue)
+        except StorageError as error:
+            # It is empty, and the next start finds its marker.
+            log.warning("a queue of an ended subscription is left", queue=queue, error=str(error))
 
     async def _drop(self, queue: str) -> None:
         worker = self._workers.pop(queue, None)

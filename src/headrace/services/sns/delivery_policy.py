@@ -6,11 +6,14 @@ for all other protocols AWS's fixed schedules hold.
 
 from __future__ import annotations
 
+import functools
 import json
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 import msgspec
+
+from headrace.services.sns import limits
 
 Fail = Callable[[str], Exception]
 """Makes the error for what is wrong with an attribute."""
@@ -139,6 +142,11 @@ def manner(protocol: str, topic_policy: str | None, subscription_policy: str | N
         return Manner(MANAGED)
     if protocol not in ("http", "https"):
         return Manner(PEOPLE)
+    return _http_manner(topic_policy, subscription_policy)
+
+
+@functools.lru_cache(maxsize=limits.MANNERS_CACHED)
+def _http_manner(topic_policy: str | None, subscription_policy: str | None) -> Manner:
     effective = effective_subscription(topic_policy, subscription_policy)
     throttle = effective["throttlePolicy"] or {}
     request = effective["requestPolicy"] or {}

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import structlog
 
 from headrace.errors import ServiceError
-from headrace.services.sns import data_protection, dead_letters, deliveries, filters, limits, queue_messages, status_log
+from headrace.services.sns import data_protection, dead_letters, deliveries, limits, queue_messages, status_log
 from headrace.services.sns.records import Delivery, Publication
 from headrace.services.sns.rules import FIFO_SUFFIX
 from headrace.services.sns.together import Call, Together
@@ -34,7 +34,7 @@ def plan(topic: Topic, publications: Iterable[Publication]) -> Plan:
     """Which of the topic's subscriptions the publications are for, and what of them each is to get."""
     found: Plan = {}
     for publication in publications:
-        matching = topic.matching(filters.prepare(publication))
+        matching = topic.matching(publication)
         if topic.protection is not None and topic.protection.outbound:
             _plan_protected(found, topic.protection, publication, matching)
         else:
@@ -68,6 +68,11 @@ class _Send:
         self.publications = publications
         self.call = call
         self.direct = direct
+
+    @property
+    def succeeded(self) -> bool:
+        """Whether everything was taken, of a call that has ended."""
+        return self.call.error is None and not (self.call.result and self.call.result.get("Failed"))
 
     def failures(self) -> list[tuple[Publication, ServiceError]]:
         """What a queue did not take, and why. When the store failed there is no answer of a queue's."""
@@ -109,32 +114,32 @@ class Fanout:
 
     async def _carry_out(self, plan: Plan, also: Sequence[Coroutine[Any, Any, Any]]) -> None:
         together = Together()
-        await self._warm(plan)
+        cold = [subscription for subscription in plan if not subscription.warm]
+        if cold:
+            await self._warm(cold)
         wrappers = await self._wrap(plan)
-        sends = []
-        for subscription, publications in plan.items():
-            sends.append(self._begin(together, subscription, publications, wrappers))
+        sends = [self._begin(together, *each, wrappers) for each in plan.items()]
         others = [together.begin(each) for each in also]
         # What a queue refused at once goes elsewhere in the same turn.
-        at_once = {send for send in sends if send.call.done}
+        at_once = [send for send in sends if send.call.done]
+        later = [send for send in sends if not send.call.done] if at_once else sends
         others += [call for send in at_once for call in self._redirect(together, send)]
         await together.finish()
-        others += [call for send in sends if send not in at_once for call in self._redirect(together, send)]
-        await together.finish()
+        others += [call for send in later for call in self._redirect(together, send)]
+        if not together.finished:
+            await together.finish()
         for call in (*(send.call for send in sends), *others):
             if call.error is not None and not isinstance(call.error, ServiceError):
                 raise call.error
 
     # --- before the turn ---
 
-    async def _warm(self, plan: Plan) -> None:
+    async def _warm(self, cold: Iterable[Subscription]) -> None:
         """Look up the ways that were not taken yet, so that the turn has to wait for nothing.
 
         A queue that is not there shows when it is sent to.
         """
-        for subscription in plan:
-            if subscription.warm:
-                continue
+        for subscription in cold:
             if subscription.queue is None:
                 await self._state.deliveries.open(deliveries.queue_of(subscription.arn))
             else:
@@ -206,6 +211,10 @@ class Fanout:
 
     def _redirect(self, together: Together, send: _Send) -> list[Call[Any]]:
         """Begin what is to become of messages that a queue did not take."""
+        if send.succeeded:
+            if send.direct:
+                self._log_delivered(send)
+            return []
         subscription = send.subscription
         calls: list[Call[Any]] = []
         for publication, error in send.failures():
@@ -214,8 +223,6 @@ class Fanout:
                 calls.append(together.begin(self._store(subscription, [publication])))
             else:
                 calls.append(together.begin(self._give_up(subscription, publication, error)))
-        if not calls and send.direct:
-            self._log_delivered(send)
         return calls
 
     async def _give_up(self, subscription: Subscription, publication: Publication, error: ServiceError) -> None:

@@ -207,9 +207,15 @@ FILTER_POLICY_DEPTH: Final = 100
 FILTER_POLICIES_CACHED: Final = 256
 """Policies that are kept compiled by their text, besides those of the topics in memory."""
 
+MANNERS_CACHED: Final = 1_000
+"""Delivery policies whose meaning is kept, by the texts of a topic's and a subscription's."""
+
 SIGNING_KEY_BITS: Final = 2_048
 SECONDS_CACHED: Final = 64
 """Seconds whose text is kept: many messages are published in one."""
+
+SIGNATURES_KEPT: Final = 1_000
+"""Signatures that are kept for the endpoints that get the same message, and for those that get it again."""
 
 SIGNING_THREADS: Final = 4
 """Threads that messages are signed on, if the machine has as many cores."""

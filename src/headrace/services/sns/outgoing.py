@@ -44,6 +44,9 @@ class OutgoingWorker:
         self._attempts: dict[str, asyncio.Task[None]] = {}
         self._settled: set[str] = set()
         """Messages done with since the last receive was begun."""
+        self._done: list[str] = []
+        """Receipts of messages that are about to be deleted."""
+        self._deletes: set[asyncio.Task[None]] = set()
         self._nudged = False
         self._room = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
@@ -58,15 +61,15 @@ class OutgoingWorker:
         self._nudged = True
 
     def attempts(self) -> list[asyncio.Task[None]]:
-        """The attempts under way."""
-        return list(self._attempts.values())
+        """The attempts under way, and what is still to be told of those that have ended."""
+        return [*self._attempts.values(), *self._deletes]
 
     async def close(self) -> None:
         """Stop, and give up attempts under way: their messages are seen again."""
         tasks = [task for task in (self._task, *self._attempts.values()) if task is not None]
         for task in tasks:
             task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        await asyncio.gather(*tasks, *self._deletes, return_exceptions=True)
 
     async def _run(self, ended: Callable[[str], None]) -> None:
         while True:
@@ -126,7 +129,7 @@ class OutgoingWorker:
         if delivery.subscription_arn and delivery.kind != "UnsubscribeConfirmation":
             subscription = await self._find(delivery.subscription_arn)
             if subscription is None:  # it has ended: nobody wants this any more
-                await self._settle(received)
+                self._settle(received)
                 return
         manner = delivery_policy.manner(
             delivery.protocol,
@@ -147,7 +150,7 @@ class OutgoingWorker:
         status_log.write(subscription, delivery, outcome, attempts=received.receive_count, dwell_ms=dwell_ms)
         if outcome.verdict is not Verdict.DELIVERED and not await self._bury(subscription, delivery, received):
             return
-        await self._settle(received)
+        self._settle(received)
 
     async def _pace(self, per_s: int) -> None:
         """Keep to so many attempts a second."""
@@ -189,6 +192,21 @@ class OutgoingWorker:
             return False
         return True
 
-    async def _settle(self, received: Received) -> None:
+    def _settle(self, received: Received) -> None:
+        """Have a message deleted, with all others that are done with by the loop's next turn."""
         self._settled.add(received.message_id)
-        await self._server.engine.queues.delete(self._queue, [received.receipt])
+        self._done.append(received.receipt)
+        if len(self._done) == 1:
+            task = asyncio.get_running_loop().create_task(self._delete())
+            self._deletes.add(task)
+            task.add_done_callback(self._deletes.discard)
+
+    async def _delete(self) -> None:
+        receipts, self._done = self._done, []
+        try:
+            await self._server.engine.queues.delete(self._queue, receipts)
+        except QueueMissing:
+            return
+        except StorageError as error:
+            # They are delivered once more.
+            log.warning("deliveries were made and could not be told", queue=self._queue, error=str(error))

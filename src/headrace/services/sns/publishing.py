@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import uuid
 from collections.abc import Sequence
 from typing import Any
 
@@ -52,17 +51,8 @@ async def publish(ctx: Context, params: dict[str, Any]) -> dict[str, Any]:
 
 def _read(ctx: Context, topic: Topic, given: dict[str, Any]) -> tuple[Publication, int]:
     """The publication to a topic that parameters make, as its data protection policy lets it through; its size."""
-    place = messages.Place(
-        region=topic.region,
-        account=topic.account,
-        topic_arn=topic.arn,
-        fifo=topic.fifo,
-        content_dedup=topic.content_dedup,
-        max_bytes=topic.max_bytes,
-        signature_version=topic.record.attributes.get("SignatureVersion", "1"),
-    )
     publication, size_bytes = messages.read(
-        given, place, message_id=str(uuid.uuid4()), now_ms=ctx.server.clock.now_ms(), trace=ctx.trace
+        given, topic.place, message_id=rules.new_id(), now_ms=ctx.server.clock.now_ms(), trace=ctx.trace
     )
     if topic.protection is not None:
         publication = data_protection.inbound(topic.protection, publication, ctx.principal)
@@ -126,7 +116,7 @@ async def _publish_directly(
     """Store a message to one endpoint. AWS: it is delivered later, and how that went is not told here."""
     state: State = ctx.state
     publication, _ = messages.read(
-        params, place, message_id=str(uuid.uuid4()), now_ms=ctx.server.clock.now_ms(), trace=ctx.trace
+        params, place, message_id=rules.new_id(), now_ms=ctx.server.clock.now_ms(), trace=ctx.trace
     )
     delivery = Delivery(kind="Notification", publication=publication, protocol=protocol, endpoint=endpoint)
     await state.deliveries.send(deliveries.direct_queue(delivery), [delivery])

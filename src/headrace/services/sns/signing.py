@@ -72,6 +72,8 @@ class Signer:
         self._padding: PKCS1v15 = padding.PKCS1v15()
         # AWS: version 1 is SHA1, which whoever wants better leaves with the topic's SignatureVersion 2.
         self._hashes: dict[str, HashAlgorithm] = {"1": hashes.SHA1(), "2": hashes.SHA256()}  # noqa: S303
+        self._made: dict[tuple[str, bytes], asyncio.Future[str]] = {}
+        """Signatures made lately, by their version and the digest of what was signed."""
         self._threads = self._start_threads(
             key.private_bytes(
                 serialization.Encoding.DER, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
@@ -89,9 +91,18 @@ class Signer:
     def begin(self, text: str, version: str) -> asyncio.Future[str]:
         """Have a text signed; the signature, in base64. `version` "1" takes its SHA-1, "2" its SHA-256.
 
-        What is begun in one turn of the loop is signed at the same time.
+        What is begun in one turn of the loop is signed at the same time; what several endpoints get, once for all.
         """
         data = text.encode(errors="surrogatepass")
+        key = version, hashlib.sha256(data).digest()
+        made = self._made.get(key)
+        if made is None or (made.done() and made.exception() is not None):
+            if len(self._made) >= limits.SIGNATURES_KEPT:
+                del self._made[next(iter(self._made))]
+            made = self._made[key] = self._begin(data, version)
+        return asyncio.shield(made)  # whoever gives up waiting does so for itself
+
+    def _begin(self, data: bytes, version: str) -> asyncio.Future[str]:
         if self._threads is not None:
             return self._threads.begin(data, version)
         made = asyncio.get_running_loop().create_future()

@@ -14,12 +14,10 @@ import functools
 import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING, Any, Final
+from types import SimpleNamespace
+from typing import Any, Final
 
 from headrace.services.sns import limits
-
-if TYPE_CHECKING:
-    from ctypes import CDLL
 
 Sign = Callable[[bytes, str], bytes]
 """Makes the signature of some data in one of SNS's versions."""
@@ -73,14 +71,19 @@ class NativeKey:
             self._crypto.EVP_PKEY_free(key)
 
 
-def _libcrypto() -> CDLL:
-    """The library that Python's `ssl` is linked with. Raises CannotSign."""
+def _libcrypto() -> SimpleNamespace:
+    """Functions of the library that Python's `ssl` is linked with. Raises CannotSign.
+
+    Only signing itself leaves the interpreter to others. The rest is done sooner than the interpreter would be got back
+    from an event loop that is busy.
+    """
     import ctypes
 
     try:
         import _ssl
 
-        crypto = ctypes.CDLL(_ssl.__file__)  # what a library is linked with is found through it
+        # What a library is linked with is found through it.
+        alone, beside = ctypes.PyDLL(_ssl.__file__), ctypes.CDLL(_ssl.__file__)
         pointer, integer, size = ctypes.c_void_p, ctypes.c_int, ctypes.c_size_t
         signatures: dict[str, tuple[Any, list[Any]]] = {
             "d2i_AutoPrivateKey": (pointer, [pointer, ctypes.POINTER(ctypes.c_char_p), ctypes.c_long]),
@@ -91,9 +94,11 @@ def _libcrypto() -> CDLL:
             "EVP_DigestSign": (integer, [pointer, ctypes.c_char_p, ctypes.POINTER(size), ctypes.c_char_p, size]),
             **{name: (pointer, []) for name in _DIGESTS.values()},
         }
+        crypto = SimpleNamespace()
         for name, (result, arguments) in signatures.items():
-            function = getattr(crypto, name)
+            function = getattr(beside if name == "EVP_DigestSign" else alone, name)
             function.restype, function.argtypes = result, arguments
+            setattr(crypto, name, function)
     except (ImportError, AttributeError, OSError) as error:
         raise CannotSign(str(error)) from error
     return crypto

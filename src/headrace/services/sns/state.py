@@ -15,6 +15,7 @@ from headrace.services.sns import (
     data_protection,
     filters,
     limits,
+    messages,
     queue_messages,
     records,
     rules,
@@ -27,7 +28,7 @@ from headrace.services.sns.deliveries import Deliveries
 from headrace.services.sns.fanout import Fanout
 from headrace.services.sns.presence import Presence
 from headrace.services.sns.queue_calls import QueueCalls
-from headrace.services.sns.records import SubscriptionRecord, TopicRecord
+from headrace.services.sns.records import Publication, SubscriptionRecord, TopicRecord
 from headrace.services.sns.transports.choice import make_transports
 from headrace.services.sns.transports.sqs import SqsTransport
 from headrace.services.sns.workers import Workers
@@ -93,6 +94,7 @@ class Topic:
         "name",
         "open",
         "per_group",
+        "place",
         "protection",
         "record",
         "region",
@@ -129,6 +131,15 @@ class Topic:
         self.per_group = values.get("FifoThroughputScope") == "MessageGroup"
         self.archive_days = topic_attributes.archive_days(values)
         self.protection = data_protection.compile_policy(record.data_protection) if record.data_protection else None
+        self.place = messages.Place(
+            region=self.region,
+            account=self.account,
+            topic_arn=self.arn,
+            fifo=self.fifo,
+            content_dedup=self.content_dedup,
+            max_bytes=self.max_bytes,
+            signature_version=values.get("SignatureVersion", "1"),
+        )
 
     def take_subscription(self, entry: Entry) -> None:
         """Take up a subscription that was stored."""
@@ -162,11 +173,12 @@ class Topic:
         if self.open.pop(known.record.id, None) is None and known.filtered:
             self.matcher.remove(known.record.id)
 
-    def matching(self, prepared: filters.Prepared) -> list[Subscription]:
+    def matching(self, publication: Publication) -> list[Subscription]:
         """The subscriptions that a message is for."""
         found = list(self.open.values())
         if len(found) != len(self.subscriptions):
-            found.extend(self.subscriptions[each] for each in self.matcher.matching(prepared))
+            matching = self.matcher.matching(filters.prepare(publication))
+            found.extend(self.subscriptions[each] for each in matching)
         return found
 
 
@@ -237,8 +249,11 @@ class State:
 
     async def find_subscription(self, arn: str) -> Subscription | None:
         """The subscription of an ARN, or None. Raises InvalidParameter for what is no such ARN."""
-        region, account, name, subscription_id = rules.parse_subscription_arn(arn)
-        topic = await self.load(region, account, name)
+        topic_arn, _, subscription_id = arn.rpartition(":")
+        topic = self.arns.get(topic_arn)
+        if topic is None or subscription_id not in topic.subscriptions:
+            region, account, name, subscription_id = rules.parse_subscription_arn(arn)
+            topic = await self.load(region, account, name)
         found = topic.subscriptions.get(subscription_id) if topic is not None else None
         return None if found is None or found.expired(self.server.clock.now_ms()) else found
 

@@ -141,7 +141,7 @@ class StoredPublications:
                 if received:
                     async with lock:
                         await self._bring(topic_arn, queue, received)
-                elif topic_arn not in self._nudged and not await self._holds_something(queue):
+                elif not await self._holds_something(queue) and topic_arn not in self._nudged:
                     break
                 elif topic_arn not in self._nudged:  # what is left is being brought by somebody else, or was put off
                     await self._engine.queues.receive(

@@ -13,7 +13,7 @@ import msgspec
 from headrace.context import Context
 from headrace.errors import ServiceError
 from headrace.primitives.metadata import Conflict, Write
-from headrace.services.sns import endpoints, limits, records, replaying, rules
+from headrace.services.sns import endpoints, limits, platform_store, records, replaying, rules
 from headrace.services.sns import subscription_attributes as attributes
 from headrace.services.sns.records import Delivery, Kind, Publication, SubscriptionRecord, TokenRecord
 from headrace.services.sns.state import State, Subscription, Topic, counted
@@ -40,6 +40,8 @@ async def subscribe(ctx: Context, params: dict[str, Any]) -> dict[str, Any]:
     for _ in range(limits.CONFLICT_RETRIES):
         topic = await state.find(ctx, params["TopicArn"])
         endpoints.check_endpoint(protocol, endpoint, fifo_topic=topic.fifo)
+        if protocol == "application" and await platform_store.find_device(ctx.server, endpoint, "Endpoint") is None:
+            raise rules.invalid_parameter(f"Endpoint Reason: Endpoint does not exist for endpoint {endpoint}")
         target = attributes.Target(protocol, endpoint, topic.arn, ctx.server.clock.now_ms())
         given = attributes.read_given(params.get("Attributes") or {}, target)
         known = topic.by_endpoint.get((protocol, endpoint))

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import types
 from collections.abc import Coroutine, Generator
 from typing import Any, Generic, TypeVar
 
@@ -71,6 +72,11 @@ class Together:
     def __init__(self) -> None:
         self._calls: list[Call[Any]] = []
 
+    @property
+    def finished(self) -> bool:
+        """Whether all calls begun so far have ended."""
+        return not self._calls
+
     def begin(self, coroutine: Coroutine[Any, Any, T]) -> Call[T]:
         """Begin a call, here and now."""
         call = Call(coroutine)
@@ -78,11 +84,12 @@ class Together:
             self._calls.append(call)
         return call
 
-    async def finish(self) -> None:
+    @types.coroutine
+    def finish(self) -> Generator[Any, None, None]:
         """Return when all calls have ended, well or not. Those that waited for the same thing go on together."""
         try:
             while self._calls:
-                await _Wait(self._calls[0])
+                yield from self._calls[0].wait()
                 waiting = self._calls
                 for call in waiting:
                     if call.ready:
@@ -92,15 +99,3 @@ class Together:
             for call in self._calls:
                 call.close()
             self._calls = []
-
-
-class _Wait:
-    """Awaits what a call waits for."""
-
-    __slots__ = ("_call",)
-
-    def __init__(self, call: Call[Any]) -> None:
-        self._call = call
-
-    def __await__(self) -> Generator[Any, None, None]:
-        return self._call.wait()

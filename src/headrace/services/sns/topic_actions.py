@@ -31,7 +31,7 @@ async def create_topic(ctx: Context, params: dict[str, Any]) -> dict[str, Any]:
     rules.check_tags(tags)
     protection: str = params.get("DataProtectionPolicy") or ""
     if protection:
-        data_protection.compile_policy(protection)
+        _check_protection(protection, fifo=fifo)
     arn = rules.topic_arn(ctx.region, ctx.account, name)
     for _ in range(limits.CONFLICT_RETRIES):
         topic = await state.load(ctx.region, ctx.account, name)
@@ -209,12 +209,17 @@ async def put_data_protection_policy(ctx: Context, params: dict[str, Any]) -> di
     topic = await state.find(ctx, params["ResourceArn"], "ResourceArn")
     policy: str = params["DataProtectionPolicy"]
     if policy:
-        if topic.fifo:
-            # AWS: message data protection is a feature of standard topics.
-            raise rules.invalid_parameter("DataProtectionPolicy Reason: FIFO topics do not support data protection")
-        data_protection.compile_policy(policy)
+        _check_protection(policy, fifo=topic.fifo)
     await state.revise_topic(topic, lambda old: msgspec.structs.replace(old, data_protection=policy))
     return {}
+
+
+def _check_protection(policy: str, *, fifo: bool) -> None:
+    """Raise InvalidParameter unless a topic of that type takes the policy."""
+    if fifo:
+        # AWS: message data protection is a feature of standard topics.
+        raise rules.invalid_parameter("DataProtectionPolicy Reason: FIFO topics do not support data protection")
+    data_protection.compile_policy(policy)
 
 
 async def get_data_protection_policy(ctx: Context, params: dict[str, Any]) -> dict[str, Any]:

@@ -9,14 +9,20 @@ import re
 from collections.abc import Callable
 from typing import Any, Final
 
+import msgspec
+
 from headrace.errors import ServiceError
 from headrace.wire.auth import sigv4
 from headrace.wire.catalog import Catalog, Operation, Service
 from headrace.wire.codecs.errors import describe
-from headrace.wire.codecs.form import Node, nest, reader
+from headrace.wire.codecs.form import Read, nest, reader
+from headrace.wire.codecs.schema import Recursive, schema_of
 from headrace.wire.codecs.xml import Write, escape, writer
 from headrace.wire.messages import FORM_TYPES, Request, Response
 from headrace.wire.validation import check
+
+Check = Callable[[dict[str, Any]], None]
+"""Raises the ServiceError that says what is wrong with an operation's parameters."""
 
 _DECLARATION: Final = '<?xml version="1.0"?>'
 _METHODS: Final = frozenset({"GET", "POST"})
@@ -27,7 +33,7 @@ class QueryCodec:
 
     def __init__(self, catalog: Catalog) -> None:
         self._services = catalog.services
-        self._readers: dict[Operation, Callable[[Node, str], Any]] = {}
+        self._readers: dict[Operation, tuple[Read, Check]] = {}
         self._writers: dict[Operation, Write] = {}
         self._paths = [
             (re.compile(pattern), service) for service in self._services.values() for pattern in service.overlay.paths
@@ -63,15 +69,16 @@ class QueryCodec:
 
     def decode(self, operation: Operation, request: Request) -> dict[str, Any]:
         """The operation's parameters. Raises the ServiceError that says what is wrong with them."""
-        read = self._readers.get(operation)
-        if read is None:
-            read = self._readers[operation] = reader(operation.input)
+        compiled = self._readers.get(operation)
+        if compiled is None:
+            compiled = self._readers[operation] = reader(operation.input), _checker(operation)
+        read, check_params = compiled
         params: dict[str, Any] = read(nest(request.fields()), "")
         overlay = operation.service.overlay
         wanted = overlay.path_member in operation.input.members and overlay.path_member not in params
         if wanted and self._by_path(request) is operation.service:
             params[overlay.path_member] = request.base_url + request.path
-        check(overlay.style, operation.input, params)
+        check_params(params)
         return params
 
     def encode(self, operation: Operation, result: dict[str, Any], request_id: str) -> Response:
@@ -116,6 +123,27 @@ class QueryCodec:
             if version == service.api_version or (not version and action in service.operations):
                 return service
         return None
+
+
+def _checker(operation: Operation) -> Check:
+    """What holds parameters against the operation's model: in compiled code, and slowly when they do not fit there."""
+    shape, style = operation.input, operation.service.overlay.style
+
+    def explain(params: dict[str, Any]) -> None:
+        check(style, shape, params)
+
+    try:
+        schema = schema_of(shape, style)
+    except Recursive:
+        return explain
+
+    def fits(params: dict[str, Any]) -> None:
+        try:
+            msgspec.convert(params, schema)
+        except (ValueError, RecursionError):
+            explain(params)
+
+    return fits
 
 
 def _no_action(request: Request) -> ServiceError:

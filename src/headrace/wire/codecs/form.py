@@ -33,6 +33,9 @@ def nest(fields: Mapping[str, str]) -> dict[str, Any]:
     """The fields as a tree: `Attribute.1.Name=x` as `{"Attribute": {"1": {"Name": "x"}}}`. Raises ServiceError."""
     root: dict[str, Any] = {}
     for name, value in fields.items():
+        if "." not in name and name not in root:
+            root[name] = value
+            continue
         *parents, last = name.split(".", MAX_NAME_PARTS)
         node = root
         for part in parents:

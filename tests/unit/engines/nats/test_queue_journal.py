@@ -27,7 +27,7 @@ async def loaded(queues, name="q"):
     mine = kept(queues, name)
     await mine.settled()
     other = type(mine)(name, mine.definition, queues._jetstream, queues._bodies, queues.clock)
-    await other._read()
+    await other.read()
     return other
 
 
@@ -39,23 +39,21 @@ def dump(state):
         for sequence, entry in state.entries.items()
     }
     counts = (state.visible, state.in_flight, state.delayed, state.oldest_sent_ms(), state.next_sequence)
-    memories = (state.dedups, state.attempts, state.moves, state.tenants, state.tenants_large)
+    memories = (state.dedups, sorted(state.memories), state.attempts, state.moves, state.tenants, state.tenants_large)
     return entries, counts, memories
 
 
 def order(state):
     """In which order messages would be handed out, told without handing any out."""
     if not state.fifo:
-        return sorted((due_ms, sequence) for due_ms, sequence in set(state.ready) if _ready(state, due_ms, sequence))
+        taken = list(iter(state.ready.take, None))
+        for entry in taken:
+            state.ready.add(entry)
+        return list(dict.fromkeys((entry.message.due_ms, entry.message.sequence) for entry in taken))
     groups = state.groups._groups.values()
     return {
         group.name: (group.due_ms, [entry.message.sequence for entry in state.groups.first(group)]) for group in groups
     }
-
-
-def _ready(state, due_ms, sequence):
-    entry = state.entries.get(sequence)
-    return entry is not None and not entry.hidden and entry.message.due_ms == due_ms
 
 
 class Traffic:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 import time
 
 import apsw
 import pytest
 
-from headrace.engines.sqlite.database import Database
+from headrace.engines.sqlite.database import LARGE_TURN_BYTES, Database
 from headrace.errors import StorageError
 
 
@@ -290,3 +291,28 @@ async def test_it_tells_where_the_data_is(opened, tmp_path):
     assert "memory" in opened(":memory:").describe()
     assert str(tmp_path / "a") in opened(tmp_path / "a").describe()
     assert "on a thread" in opened(tmp_path / "b", on_thread=True).describe()
+
+
+async def test_a_turn_that_stored_much_is_committed_on_a_thread(opened, tmp_path):
+    database = opened(tmp_path / "data")
+    committed_by = []
+
+    def note() -> bool:
+        committed_by.append(threading.current_thread())
+        return False
+
+    database.connection.set_commit_hook(note)
+
+    def store(key: str, size_bytes: int) -> None:
+        database.connection.execute("INSERT INTO metadata (key, value, revision) VALUES (?, x'', 0)", (key,))
+        database.weigh(size_bytes)
+
+    await database.write(store, "little", LARGE_TURN_BYTES)
+    await gather(database.write(store, "much", LARGE_TURN_BYTES), database.write(store, "and little", 1))
+    await database.write(store, "little again", 1)
+
+    loop = threading.main_thread()
+    assert [thread is loop for thread in committed_by] == [True, False, True]
+    stored = "SELECT key FROM metadata ORDER BY key"
+    found = await database.read(lambda: [key for (key,) in database.connection.execute(stored)])
+    assert found == ["and little", "little", "little again", "much"]

@@ -9,7 +9,7 @@ from unittest import mock
 import pytest
 
 from headrace.clock import VirtualClock
-from headrace.engines.sqlite import log_state, log_sweep
+from headrace.engines.sqlite import log_state, log_sweep, log_times
 from headrace.engines.sqlite import logs as module
 from headrace.engines.sqlite.logs import SqliteLogs
 from headrace.errors import StorageCorrupt, StorageError
@@ -134,6 +134,23 @@ async def test_a_clock_that_goes_back_does_not_disorder_the_log(database):
     assert await logs.seek("log", 600_000) == 0
 
 
+async def test_any_moment_is_found_among_many_chunks(opened):
+    clock = VirtualClock(1_000)
+    logs = SqliteLogs(opened(":memory:"), clock)
+    for log in ("before", "log", "behind"):
+        await logs.open(log, LogSettings())
+    appended = []
+    for number in range(60):
+        await clock.advance(number * 7 % 5)
+        for log in ("before", "log", "behind"):
+            await logs.append(log, some(*"x" * (1 + number % 3)))
+        appended += [clock.now_ms()] * (1 + number % 3)
+    await logs.trim("log", 25)
+    for at_ms in range(990, clock.now_ms() + 10):
+        earlier = sum(moment < at_ms for moment in appended)
+        assert await logs.seek("log", at_ms) == max(25, earlier)
+
+
 async def test_a_damaged_chunk_is_an_error_and_not_a_gap(database, logs):
     await logs.append("log", some("a"))
     await logs.append("log", some("b"))
@@ -144,7 +161,7 @@ async def test_a_damaged_chunk_is_an_error_and_not_a_gap(database, logs):
 
 
 def statements():
-    for source in (module, log_state, log_sweep):
+    for source in (module, log_state, log_sweep, log_times):
         for name, value in vars(source).items():
             if name.startswith("_") and isinstance(value, str) and "log_chunks" in value and not name.startswith("__"):
                 yield pytest.param(value, id=name.strip("_").lower())

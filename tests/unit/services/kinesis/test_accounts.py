@@ -60,9 +60,31 @@ async def test_limits(kinesis):
 
 async def test_an_account_has_fifty_on_demand_streams(kinesis):
     for number in range(50):
-        await kinesis("create_stream", StreamName=f"d{number}", StreamModeDetails={"StreamMode": "ON_DEMAND"})
+        await kinesis.create(f"d{number}", shards=0)
     error = await kinesis.error("create_stream", StreamName="d", StreamModeDetails={"StreamMode": "ON_DEMAND"})
     assert error.code == "LimitExceededException"
     await kinesis.create()
     change = {"StreamARN": kinesis.arn(), "StreamModeDetails": {"StreamMode": "ON_DEMAND"}}
     assert (await kinesis.error("update_stream_mode", **change)).code == "LimitExceededException"
+
+
+async def test_five_streams_are_created_or_deleted_at_a_time(kinesis, unlimited):
+    for number in range(4):
+        await kinesis.create(f"s{number}")
+    for number in range(2):
+        await kinesis("delete_stream", StreamName=f"s{number}")
+    for number in range(3):
+        await kinesis("create_stream", StreamName=f"n{number}", ShardCount=1)
+    error = await kinesis.error("create_stream", StreamName="n", ShardCount=1)
+    assert (error.code, error.message) == (
+        "LimitExceededException",
+        (
+            "This request would have exceeded the limit on the number of streams that can simultaneously be in "
+            "CREATING or DELETING. Limit: 5"
+        ),
+    )
+    await kinesis.caller(region="eu-west-1").create()
+    await kinesis.settle()
+    await kinesis.create("n")
+    for number in range(6):
+        await unlimited("create_stream", StreamName=f"s{number}", ShardCount=1)

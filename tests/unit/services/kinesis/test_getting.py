@@ -118,6 +118,29 @@ async def test_records_expire_by_the_clock(unlimited):
 
 
 @pytest.mark.parametrize(
+    ("kind", "params", "told"),
+    [
+        ("AT_SEQUENCE_NUMBER", {}, "and no"),
+        ("AFTER_SEQUENCE_NUMBER", {"Timestamp": 1.0}, "and no"),
+        ("TRIM_HORIZON", {"StartingSequenceNumber": "1"}, "and also a"),
+        ("LATEST", {"StartingSequenceNumber": "1"}, "and also a"),
+        ("AT_TIMESTAMP", {"StartingSequenceNumber": "1", "Timestamp": 1.0}, "and also a"),
+    ],
+)
+async def test_a_number_goes_with_the_types_that_take_one(kinesis, kind, params, told):
+    await kinesis.create()
+    error = await kinesis.error("get_shard_iterator", StreamName="s", ShardId="0", ShardIteratorType=kind, **params)
+    assert (error.code, error.message) == (
+        "InvalidArgumentException",
+        (
+            "Must either specify (1) AT_SEQUENCE_NUMBER or AFTER_SEQUENCE_NUMBER and StartingSequenceNumber or "
+            "(2) TRIM_HORIZON or LATEST and no StartingSequenceNumber. "
+            f"Request specified {kind} {told} StartingSequenceNumber."
+        ),
+    )
+
+
+@pytest.mark.parametrize(
     "params",
     [
         {"ShardIteratorType": "AT_SEQUENCE_NUMBER"},

@@ -186,7 +186,13 @@ async def test_what_storage_refuses_fails_the_call_or_the_records_concerned(unli
             raise StorageError("No.")
         return await append(log, records)
 
+    async def refuse_each(batches):
+        return [
+            StorageError("No.") if log.endswith("/0") else await append(log, appending) for log, appending in batches
+        ]
+
     monkeypatch.setattr(logs, "append", refuse)
+    monkeypatch.setattr(logs, "append_each", refuse_each)
     entries = [{"Data": b"", "PartitionKey": "k", "ExplicitHashKey": key} for key in ("0", LAST)]
     answer = await unlimited("put_records", StreamName="s", Records=entries)
     assert answer["FailedRecordCount"] == 1

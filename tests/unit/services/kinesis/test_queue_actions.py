@@ -64,16 +64,27 @@ async def test_a_name_that_is_taken_meanwhile_is_in_use(stream):
 
 async def test_registered_consumers_count_with_queues(kinesis):
     await kinesis.create(shards=0)
-    metadata = kinesis.server.engine.metadata
     for number in range(19):
-        await metadata.put(f"kinesis/{kinesis.region}/{kinesis.account}/consumer/s/c{number}", b"")
+        await kinesis("register_stream_consumer", StreamARN=kinesis.arn(), ConsumerName=f"c{number}")
+        await kinesis.settle()
     await make_queue(kinesis)
-    error = await kinesis.error(
-        "create_queue", QueueName="one-more", StreamConfigurationList=[{"StreamARN": kinesis.arn()}]
-    )
-    assert error.code == "LimitExceededException"
-    await kinesis("update_account_settings", MinimumThroughputBillingCommitment={"Status": "ENABLED"})
-    await kinesis("create_queue", QueueName="one-more", StreamConfigurationList=[{"StreamARN": kinesis.arn()}])
+    one_more = {"QueueName": "one-more", "StreamConfigurationList": [{"StreamARN": kinesis.arn()}]}
+    assert (await kinesis.error("create_queue", **one_more)).code == "LimitExceededException"
+    commitment = "MinimumThroughputBillingCommitment"
+    await kinesis("update_account_settings", **{commitment: {"Status": "ENABLED"}})
+    await kinesis("create_queue", **one_more)
+    await kinesis("update_account_settings", **{commitment: {"Status": "DISABLED"}})
+    await kinesis.advance(86_400)
+    assert (await kinesis("describe_account_settings"))[commitment]["Status"] == "DISABLED"
+    one_more["QueueName"] = "another"
+    assert (await kinesis.error("create_queue", **one_more)).code == "LimitExceededException"
+
+
+@pytest.mark.parametrize("tags", [{"AWS:own": ""}, {"a;": ""}, {f"k{number}": "" for number in range(51)}])
+async def test_tags_that_cannot_be(stream, tags):
+    configuration = [{"StreamARN": stream.arn()}]
+    error = await stream.error("create_queue", QueueName="q", StreamConfigurationList=configuration, Tags=tags)
+    assert error.code == "InvalidArgumentException"
 
 
 async def test_at_timestamp_before_a_resharding_has_what_the_children_have(stream, clock):

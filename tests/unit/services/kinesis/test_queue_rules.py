@@ -206,9 +206,3 @@ def test_a_token_continues_after_a_name_for_five_minutes():
 @pytest.mark.parametrize("token", ["x", "not base64!", "AAAA", "w7/DvA==", "é"])
 def test_what_was_never_a_token(token):
     assert error(queue_rules.read_token, token, NOW_MS) == "InvalidArgumentException"
-
-
-def test_tags():
-    queue_rules.check_tags({f"k{n}": "" for n in range(50)})
-    assert error(queue_rules.check_tags, {f"k{n}": "" for n in range(51)}) == "InvalidArgumentException"
-    assert error(queue_rules.check_tags, {"AWS:own": ""}) == "InvalidArgumentException"

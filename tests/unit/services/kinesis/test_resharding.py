@@ -130,6 +130,16 @@ async def test_what_cannot_be(kinesis, operation, params, code):
     assert (await kinesis.summary())["StreamStatus"] == "ACTIVE"
 
 
+@pytest.mark.parametrize(("target", "wrong"), [(9, "up over double"), (1, "down below half")])
+async def test_a_count_is_doubled_or_halved_at_most(kinesis, target, wrong):
+    await kinesis.create(shards=4)
+    error = await kinesis.error("update_shard_count", StreamName="s", TargetShardCount=target)
+    assert error.message == (
+        f"UpdateShardCount cannot scale {wrong} your current open shard count. "
+        f"Current open shard count: 4 Target shard count: {target}"
+    )
+
+
 async def test_a_closed_shard_is_not_resharded(kinesis):
     await kinesis.create(shards=2)
     await kinesis.split(at=5)

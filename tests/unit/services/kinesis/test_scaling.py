@@ -223,6 +223,18 @@ async def test_warm_throughput(unlimited):
     assert await open_shards(unlimited) == 5
 
 
+async def test_warm_throughput_as_the_mode_changes(kinesis):
+    await kinesis("update_account_settings", MinimumThroughputBillingCommitment={"Status": "ENABLED"})
+    await kinesis.create(shards=2)
+    change = {"StreamARN": kinesis.arn(), "StreamModeDetails": {"StreamMode": "ON_DEMAND"}, "WarmThroughputMiBps": 6}
+    await kinesis("update_stream_mode", **change)
+    await kinesis.settle()
+    summary = await kinesis.summary()
+    assert (summary["OpenShardCount"], summary["WarmThroughput"]) == (6, {"TargetMiBps": 6, "CurrentMiBps": 6})
+    assert (await kinesis.error("update_stream_mode", **change)).code == "ValidationException"
+    await kinesis("update_stream_mode", StreamARN=kinesis.arn(), StreamModeDetails={"StreamMode": "ON_DEMAND"})
+
+
 async def test_warm_throughput_comes_with_on_demand_mode_and_commitment(kinesis):
     await kinesis.create()
     await kinesis.create("d", shards=0)

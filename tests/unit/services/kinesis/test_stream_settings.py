@@ -64,14 +64,25 @@ async def test_retention_outlives_a_restart(durable):
     assert await kinesis.data() == []
 
 
+EXISTING = "existing retention period (48 hours). Use"
+
+
 @pytest.mark.parametrize(
-    ("how", "hours"), [("increase", 23), ("increase", 8761), ("increase", 47), ("decrease", 23), ("decrease", 49)]
+    ("how", "hours", "wrong"),
+    [
+        ("increase", 23, "Minimum allowed retention period is 24 hours. {} is too short."),
+        ("decrease", 23, "Minimum allowed retention period is 24 hours. {} is too short."),
+        ("increase", 8761, "Maximum allowed retention period is 8760 hours. {} is too long."),
+        ("increase", 47, f"{{}} for stream s can not be shorter than {EXISTING} DecreaseRetentionPeriod API."),
+        ("decrease", 49, f"{{}} for stream s can not be longer than {EXISTING} IncreaseRetentionPeriod API."),
+    ],
 )
-async def test_retentions_that_cannot_be(kinesis, how, hours):
+async def test_retentions_that_cannot_be(kinesis, how, hours, wrong):
     await kinesis.create()
     await retain(kinesis, 48)
     error = await kinesis.error(f"{how}_stream_retention_period", StreamName="s", RetentionPeriodHours=hours)
-    assert error.code == "InvalidArgumentException"
+    expected = wrong.format(f"Requested retention period ({hours} hours)")
+    assert (error.code, error.message) == ("InvalidArgumentException", expected)
 
 
 async def test_a_stream_is_changed_while_it_is_active(kinesis):
@@ -112,22 +123,40 @@ async def test_a_stream_counts_as_encrypted(kinesis):
 
 async def test_encryption_that_cannot_be(kinesis):
     await kinesis.create()
-    none = {"EncryptionType": "NONE", "KeyId": "k"}
+    none = {"EncryptionType": "NONE", "KeyId": "alias/k"}
     assert (await kinesis.error("start_stream_encryption", StreamName="s", **none)).code == "InvalidArgumentException"
     assert (await kinesis.error("stop_stream_encryption", StreamName="s", **none)).code == "InvalidArgumentException"
-    await kinesis("stop_stream_encryption", StreamName="s", EncryptionType="KMS", KeyId="k")
-    await kinesis("start_stream_encryption", StreamName="s", EncryptionType="KMS", KeyId="k")
+    await kinesis("stop_stream_encryption", StreamName="s", EncryptionType="KMS", KeyId="alias/k")
+    await kinesis("start_stream_encryption", StreamName="s", EncryptionType="KMS", KeyId="alias/k")
     await kinesis.settle()
     error = await kinesis.error("stop_stream_encryption", StreamName="s", EncryptionType="KMS", KeyId="other")
     assert error.code == "InvalidArgumentException"
 
 
+KEY = "12345678-1234-1234-1234-123456789012"
+KMS = "arn:aws:kms:us-east-1:123456789012"
+
+
+@pytest.mark.parametrize("key_id", [KEY, f"{KMS}:key/{KEY}", f"{KMS}:alias/My-Alias", "mrk-" + "0" * 32])
+async def test_every_way_of_naming_a_key(kinesis, key_id):
+    await kinesis.create()
+    await kinesis("start_stream_encryption", StreamName="s", EncryptionType="KMS", KeyId=key_id)
+    assert (await kinesis.summary())["KeyId"] == key_id
+
+
+@pytest.mark.parametrize("key_id", ["k", "alias/", "key/" + KEY, f"{KMS}:{KEY}", f"{KMS}:key/alias/a", KEY + "\n"])
+async def test_what_names_no_key(kinesis, key_id):
+    await kinesis.create()
+    error = await kinesis.error("start_stream_encryption", StreamName="s", EncryptionType="KMS", KeyId=key_id)
+    assert (error.code, error.message) == ("KMSNotFoundException", f"Invalid keyId '{key_id}'")
+
+
 async def test_keys_are_set_25_times_a_day(kinesis):
     await kinesis.create()
     for number in range(25):
-        await kinesis("start_stream_encryption", StreamName="s", EncryptionType="KMS", KeyId=f"k{number}")
+        await kinesis("start_stream_encryption", StreamName="s", EncryptionType="KMS", KeyId=f"alias/k{number}")
         await kinesis.settle()
-    params = {"StreamName": "s", "EncryptionType": "KMS", "KeyId": "more"}
+    params = {"StreamName": "s", "EncryptionType": "KMS", "KeyId": "alias/more"}
     assert (await kinesis.error("start_stream_encryption", **params)).code == "LimitExceededException"
     await kinesis.advance(86_400)
     await kinesis("start_stream_encryption", **params)

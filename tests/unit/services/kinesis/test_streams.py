@@ -41,6 +41,14 @@ async def test_a_stream_that_is_creating_takes_and_gives_nothing(kinesis):
     )
     kind = {"ShardId": "shardId-000000000000", "ShardIteratorType": "LATEST"}
     assert (await kinesis.error("get_shard_iterator", StreamName="s", **kind)).code == "ResourceNotFoundException"
+    error = await kinesis.error("list_shards", StreamName="s")
+    assert (error.code, error.message) == (
+        "ResourceInUseException",
+        "Stream s under account 000000000000 not ACTIVE or UPDATING, instead in state CREATING",
+    )
+    described = (await kinesis("describe_stream", StreamName="s"))["StreamDescription"]
+    assert (described["Shards"], described["HasMoreShards"]) == ([], False)
+    assert (await kinesis.summary())["OpenShardCount"] == 0
 
 
 async def test_a_name_is_taken_once(kinesis):

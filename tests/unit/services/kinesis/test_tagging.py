@@ -2,7 +2,8 @@
 
 import pytest
 
-from headrace.services.kinesis import queue_records, records
+from headrace.services.kinesis import consumer_records, queue_records, records
+from headrace.services.kinesis.consumer_records import ConsumerRecord
 
 
 def listed(**tags):
@@ -42,11 +43,41 @@ async def test_consumers_and_queues_have_tags_of_their_own(kinesis, path):
     arn = kinesis.arn().replace("stream/s", path)
     error = await kinesis.error("tag_resource", ResourceARN=arn, Tags={"a": "1"})
     assert (error.code, error.message) == ("ResourceNotFoundException", f"Resource {arn} not found.")
-    await kinesis.server.engine.metadata.put(records.consumer_key(*place, "s", "c"), b"")
+    consumer = ConsumerRecord(name="c", created_at_ms=1_700_000_000_000)
+    await kinesis.server.engine.metadata.put(records.consumer_key(*place, "s", "c"), consumer_records.encode(consumer))
     await kinesis.server.engine.metadata.put(queue_records.id_key(*place, "q1"), b"q")
     await kinesis("tag_resource", ResourceARN=arn, Tags={"a": "1"})
     assert await kinesis("list_tags_for_resource", ResourceARN=arn) == {"Tags": listed(a="1")}
     assert await kinesis("list_tags_for_resource", ResourceARN=kinesis.arn()) == {"Tags": []}
+
+
+async def test_a_consumer_made_anew_is_another_resource(kinesis):
+    await kinesis.create()
+    arns = []
+    for _ in range(2):
+        made = await kinesis("register_stream_consumer", StreamARN=kinesis.arn(), ConsumerName="c", Tags={"a": "1"})
+        arns.append(made["Consumer"]["ConsumerARN"])
+        if len(arns) == 1:
+            await kinesis("deregister_stream_consumer", ConsumerARN=arns[0])
+            await kinesis.advance(1)
+    assert (await kinesis.error("list_tags_for_resource", ResourceARN=arns[0])).code == "ResourceNotFoundException"
+    assert await kinesis("list_tags_for_resource", ResourceARN=arns[1]) == {"Tags": listed(a="1")}
+
+
+async def test_tags_are_changed_once_the_stream_is_active(kinesis):
+    await kinesis("create_stream", StreamName="s", ShardCount=1, Tags={"a": "1"})
+    assert await kinesis("list_tags_for_stream", StreamName="s") == {"Tags": listed(a="1"), "HasMoreTags": False}
+    for operation, params in (
+        ("add_tags_to_stream", {"StreamName": "s", "Tags": {"b": "2"}}),
+        ("remove_tags_from_stream", {"StreamName": "s", "TagKeys": ["a"]}),
+        ("tag_resource", {"ResourceARN": kinesis.arn(), "Tags": {"b": "2"}}),
+        ("untag_resource", {"ResourceARN": kinesis.arn(), "TagKeys": ["a"]}),
+    ):
+        error = await kinesis.error(operation, **params)
+        assert (error.code, error.message) == (
+            "ResourceInUseException",
+            "Stream s under account 000000000000 not ACTIVE or UPDATING, instead in state CREATING",
+        )
 
 
 @pytest.mark.parametrize(

@@ -16,7 +16,7 @@ from headrace.clock import VirtualClock
 from headrace.context import Channels, Quotas, Server
 from headrace.engines.sqlite.engine import SqliteEngine
 from headrace.errors import ServiceError
-from headrace.services.sns import signing
+from headrace.services.sns import limits, signing
 from headrace.services.sns.signing_threads import CannotSign
 
 START_MS = 1_700_000_000_000
@@ -69,6 +69,43 @@ async def test_signatures_hold_against_the_certificate(server, version, algorith
     key.verify(signature, data, padding.PKCS1v15(), algorithm)
     with pytest.raises(InvalidSignature):
         key.verify(signature, data + b"!", padding.PKCS1v15(), algorithm)
+
+
+async def test_what_is_sent_to_many_is_signed_once(server, monkeypatch):
+    signer = await signing.signer(server)
+    begin, begun = signer._begin, []
+
+    def counted(data, version):
+        begun.append(data)
+        return begin(data, version)
+
+    monkeypatch.setattr(signer, "_begin", counted)
+    monkeypatch.setattr(limits, "SIGNATURES_KEPT", 2)
+    given_up = asyncio.ensure_future(signer.begin("a", "1"))
+    others = [signer.begin("a", "1") for _ in range(3)]
+    given_up.cancel()
+    assert len({await each for each in others}) == 1
+    assert await signer.begin("a", "2") != await signer.begin("a", "1")
+    assert begun == [b"a", b"a"]
+    for text in ("b", "a"):
+        await signer.begin(text, "1")
+    assert begun == [b"a", b"a", b"b", b"a"]
+    assert len(signer._made) == 2
+
+
+async def test_what_failed_is_signed_anew(server, monkeypatch):
+    signer = await signing.signer(server)
+
+    def failing(*_):
+        made = asyncio.get_running_loop().create_future()
+        made.set_exception(CannotSign("once"))
+        return made
+
+    with monkeypatch.context() as patched:
+        patched.setattr(signer, "_begin", failing)
+        with pytest.raises(CannotSign):
+            await signer.begin("a", "1")
+    assert await signer.begin("a", "1")
 
 
 async def test_the_certificate_is_valid_for_years(server):

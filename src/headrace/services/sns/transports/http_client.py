@@ -60,11 +60,8 @@ class HttpClient:
                 ssl=True if tls is None else tls,
             ) as response:
                 body = await _read(response)
-                headers: dict[str, str] = {}
-                for name, value in response.headers.items():
-                    headers.setdefault(name.lower(), value)
                 challenges = tuple(response.headers.getall("WWW-Authenticate", ()))
-                return Answer(response.status, headers, body, challenges)
+                return Answer(response.status, response.headers, body, challenges)
         except aiohttp.InvalidURL as error:
             raise BadAddress(f"The URL cannot be used: {error}") from error
         except (aiohttp.ClientError, OSError) as error:

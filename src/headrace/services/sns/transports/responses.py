@@ -17,7 +17,7 @@ _REDIRECTS: Final = frozenset({301, 302, 303, 307, 308})
 
 
 class Answer(msgspec.Struct, frozen=True):
-    """An endpoint's answer: its status, its headers by lower-case name (the first of each) and its body's beginning."""
+    """An endpoint's answer: its status, its headers by lower-case name and its body's beginning."""
 
     status: int
     headers: Mapping[str, str]
