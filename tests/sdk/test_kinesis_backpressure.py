@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 
 import httpx
 import pytest
-
-from headrace.testing import serve
 
 SHARD = "shardId-000000000000"
 RECORD_BYTES = 200_000
@@ -19,7 +18,7 @@ HELD_BYTES = 16_000_000
 
 
 @pytest.fixture(scope="module")
-def headrace():
+def headrace(serve):
     with serve(quotas="none") as endpoint:
         yield endpoint
 
@@ -47,7 +46,14 @@ def register(headrace, kinesis):
 def subscribe(kinesis, consumer):
     """The records of the consumer's subscription, one by one."""
     answer = kinesis.subscribe_to_shard(ConsumerARN=consumer, ShardId=SHARD, StartingPosition={"Type": "TRIM_HORIZON"})
-    return (record for event in answer["EventStream"] for record in event["SubscribeToShardEvent"]["Records"])
+    return read_on(answer["EventStream"])
+
+
+def read_on(events):
+    """The records of the events; the connection is closed when nobody reads on."""
+    with contextlib.closing(events):
+        for event in events:
+            yield from event["SubscribeToShardEvent"]["Records"]
 
 
 def write_and_read(kinesis, reading):
