@@ -14,7 +14,8 @@ WORKERS ?= auto
 
 LOCK := --quiet --upgrade --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --no-annotate
 
-.PHONY: setup run test test-cluster test-faults lint bench bench-peers example example-fanout example-clickstream docs compat lock clean help
+.PHONY: setup run test test-cluster test-faults lint bench bench-peers
+.PHONY: example example-fanout example-clickstream docs compat lock clean help
 
 help:  ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-19s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -40,16 +41,16 @@ run: $(SETUP)  ## Serve on http://127.0.0.1:4566, data in ./headrace-data
 test: $(SETUP)  ## Run the whole test suite
 	@$(BIN)/python -m pytest -n $(WORKERS) $(ARGS)
 
-test-cluster: $(SETUP)  ## What tests the cluster engine: SDK, simulations, contract, processes
-	@HEADRACE_TEST_ENGINE=nats $(BIN)/python -m pytest -n $(WORKERS) tests/sdk tests/simulation tests/unit/engines/nats $(ARGS)
-	@HEADRACE_TEST_CLUSTER=1 $(BIN)/python -m pytest -n $(WORKERS) tests/contract tests/cluster tests/crash \
-		-k "nats or cluster" $(ARGS)
-
 ROUNDS ?= 1
 SEED ?= 1
 
 test-faults: $(SETUP)  ## The cluster's failure test in full: each fault to each member, for about 20 minutes a round
 	@HEADRACE_CLUSTER_ROUNDS=$(ROUNDS) HEADRACE_CLUSTER_SEED=$(SEED) $(BIN)/python -m pytest -n 0 -s tests/crash/test_cluster_faults.py $(ARGS)
+
+test-cluster: $(SETUP)  ## Run what tests the cluster engine: all SDK tests and simulations on it, the contract on three servers
+	@HEADRACE_TEST_ENGINE=nats $(BIN)/python -m pytest -n $(WORKERS) tests/sdk tests/simulation tests/unit/engines/nats $(ARGS)
+	@HEADRACE_TEST_CLUSTER=1 $(BIN)/python -m pytest -n $(WORKERS) tests/contract tests/cluster tests/crash \
+		-k "nats or cluster" $(ARGS)
 
 lint: $(SETUP)  ## Check style and types
 	@$(BIN)/ruff check

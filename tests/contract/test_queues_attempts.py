@@ -120,3 +120,11 @@ async def test_a_dropped_queue_forgets_its_attempts(q):
     await q.drop()
     await q.configure(fifo=True)
     assert await q.receive(attempt_id="t") == []
+
+
+async def test_an_attempt_that_is_retried_within_a_millisecond_is_forgotten_once(q, clock):
+    await q.send("a", group="g")
+    for _ in range(3):
+        assert (await q.receive(attempt_id="try", visibility_timeout_ms=1_000)).bodies == ["a"]
+    await clock.advance(300_001)
+    assert (await q.receive(attempt_id="try")).bodies == ["a"]

@@ -288,8 +288,9 @@ async def test_nobody_serves_what_is_being_moved(filled, nats, clock):
     with pytest.raises(NotReady, match="under way"):
         await move(NatsOrigin(nats, clock), NatsDestination(nats, clock))
     await origin.close()
-    await engine.start()
-    await engine.close()
+    served = NatsEngine(nats, clock)
+    await served.start()
+    await served.close()
 
 
 class Torn(SqliteOrigin):
