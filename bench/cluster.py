@@ -299,15 +299,16 @@ def backlog(_server: str, run: report.Run) -> Iterator[report.Figure]:
 
 
 def _taken_up_s(cluster: Cluster, queue: str) -> float:
-    """Until a second process has read the queue's journal, after the first was killed."""
+    """Processor time until a second process has read the queue's journal, after the first was killed."""
     with servers.data_directory() as data:
         cluster.processes[0].stop(signal.SIGKILL)
         second = servers.start_headrace(data, "--engine", "nats", "--nats", cluster.nats_urls)
-        cluster.processes[0] = second
-        sqs = api.Sqs(second.url)
-        began_s = second.cpu_s()
-        sqs.waiting(queue)
-        return second.cpu_s() - began_s
+        try:
+            began_s = second.cpu_s()
+            api.Sqs(second.url).waiting(queue)
+            return second.cpu_s() - began_s
+        finally:
+            second.stop(signal.SIGKILL)
 
 
 SCENARIOS: dict[str, report.Scenario] = {

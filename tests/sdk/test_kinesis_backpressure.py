@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 
 import httpx
 import pytest
-
-from headrace.testing import serve
 
 SHARD = "shardId-000000000000"
 RECORD_BYTES = 200_000
@@ -19,7 +18,7 @@ HELD_BYTES = 16_000_000
 
 
 @pytest.fixture(scope="module")
-def headrace():
+def headrace(serve):
     with serve(quotas="none") as endpoint:
         yield endpoint
 
@@ -44,20 +43,17 @@ def register(headrace, kinesis):
     return register
 
 
-@pytest.fixture
-def subscribe(kinesis):
-    streams = []
+def subscribe(kinesis, consumer):
+    """The records of the consumer's subscription, one by one."""
+    answer = kinesis.subscribe_to_shard(ConsumerARN=consumer, ShardId=SHARD, StartingPosition={"Type": "TRIM_HORIZON"})
+    return read_on(answer["EventStream"])
 
-    def subscribe(consumer):
-        """The records of the consumer's subscription, one by one."""
-        position = {"Type": "TRIM_HORIZON"}
-        answer = kinesis.subscribe_to_shard(ConsumerARN=consumer, ShardId=SHARD, StartingPosition=position)
-        streams.append(answer["EventStream"])
-        return (record for event in answer["EventStream"] for record in event["SubscribeToShardEvent"]["Records"])
 
-    yield subscribe
-    for stream in streams:
-        stream.close()
+def read_on(events):
+    """The records of the events; the connection is closed when nobody reads on."""
+    with contextlib.closing(events):
+        for event in events:
+            yield from event["SubscribeToShardEvent"]["Records"]
 
 
 def write_and_read(kinesis, reading):
@@ -68,16 +64,16 @@ def write_and_read(kinesis, reading):
         assert [next(reading)["Data"] for _ in datas] == datas
 
 
-def test_over_http1(headrace, kinesis, register, subscribe):
-    idle = subscribe(register("idle"))
-    reading = subscribe(register("reading"))
+def test_over_http1(headrace, kinesis, register):
+    idle = subscribe(kinesis, register("idle"))
+    reading = subscribe(kinesis, register("reading"))
     write_and_read(kinesis, reading)
     headrace.advance(301)  # its time is over: what still comes was held for it
     held = sum(len(record["Data"]) for record in idle)
     assert 0 < held < HELD_BYTES
 
 
-def test_over_http2(headrace, kinesis, register, subscribe):
+def test_over_http2(headrace, kinesis, register):
     asked = {"ConsumerARN": register("idle"), "ShardId": SHARD, "StartingPosition": {"Type": "TRIM_HORIZON"}}
     head = {"content-type": "application/x-amz-json-1.1", "x-amz-target": "Kinesis_20131202.SubscribeToShard"}
     with (
@@ -85,16 +81,16 @@ def test_over_http2(headrace, kinesis, register, subscribe):
         client.stream("POST", headrace.endpoint_url, headers=head, content=json.dumps(asked)) as idle,
     ):
         assert (idle.status_code, idle.http_version) == (200, "HTTP/2")
-        write_and_read(kinesis, subscribe(register("reading")))
+        write_and_read(kinesis, subscribe(kinesis, register("reading")))
         headrace.advance(301)
         held = sum(len(piece) for piece in idle.iter_raw())
     assert 0 < held < HELD_BYTES
 
 
-def test_many_that_do_not_read(headrace, kinesis, register, subscribe):
+def test_many_that_do_not_read(headrace, kinesis, register):
     """They are at the same place, and are given the same events."""
-    idle = [subscribe(register(f"idle-{number}")) for number in range(10)]
-    write_and_read(kinesis, subscribe(register("reading")))
+    idle = [subscribe(kinesis, register(f"idle-{number}")) for number in range(10)]
+    write_and_read(kinesis, subscribe(kinesis, register("reading")))
     headrace.advance(301)
     for records in idle:
         assert 0 < sum(len(record["Data"]) for record in records) < HELD_BYTES

@@ -5,12 +5,10 @@ import subprocess
 
 import pytest
 
-from headrace.testing import serve
-
 
 @pytest.mark.parametrize("name", ["kinesis", "subscribe"])
 @pytest.mark.parametrize(("handler", "scheme"), [("http2", "http"), ("http2", "https"), ("http1", "http")])
-def test_javascript(name, handler, scheme, javascript, tls):
+def test_javascript(name, handler, scheme, javascript, serve, tls):
     settings = {"tls_cert": tls["cert"], "tls_key": tls["key"]} if scheme == "https" else {}
     with serve(**settings) as headrace:
         assert headrace.endpoint_url.startswith(f"{scheme}://127.0.0.1:")

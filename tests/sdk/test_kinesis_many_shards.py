@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from headrace.testing import serve
-
 SHARDS = 1_000
 
 
 @pytest.fixture
-def headrace():
+def headrace(serve):
     with serve(quotas="none") as endpoint:
         yield endpoint
 

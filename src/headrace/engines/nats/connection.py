@@ -93,6 +93,7 @@ class Connection:
 
     async def start(self) -> None:
         """Connect to one of the servers. Raises StorageError when none can be reached or all refuse."""
+        self._closed = False
         if not await self._connect_once():
             raise Unavailable(f"No NATS server can be used at {self._named()}: {self._why}.")
         self._spawn(self._watch())
@@ -108,7 +109,10 @@ class Connection:
                 async with asyncio.timeout(1):
                     await self._link.ping()
             await self._end(self._link)
-        self._fail_pending("the connection was closed")
+        self._link = None
+        self._connected.clear()
+        self._why = "the connection was closed"
+        self._fail_pending(self._why)
 
     async def _end(self, link: Link) -> None:
         link.close()

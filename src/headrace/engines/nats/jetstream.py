@@ -26,6 +26,8 @@ ATTEMPT_S: Final = (0.5, 1.0, 2.0)
 """How long each attempt waits, the last one's time for all further ones. What was asked may have been sent to a server
 that is cut off, which others do not notice for a while; the next attempt may reach another.
 """
+WRITE_ATTEMPT_S: Final = (0.5, 1.0)
+"""The same for what is published: it is small, and asked again under the same id."""
 READ_ATTEMPT_S: Final = (0.25, 0.5, 1.0, 2.0)
 """The same for what any replica answers. Each time one of them is chosen by the servers, be it one that is paused."""
 COPIES: Final = 3
@@ -111,11 +113,11 @@ class JetStream:
         options = connection.options
         self.prefix = options.prefix
         self.replicas = options.replicas
+        self._in_doubt_until_s = 0.0
+        """Until when a replica may be chosen that does not answer."""
         self._name = secrets.token_hex(8)
         self._numbers = itertools.count()
         """With the name, what this connection publishes is told from all else."""
-        self._in_doubt_until_s = 0.0
-        """Until when a replica may be chosen that does not answer."""
         self.api = f"$JS.{options.domain}.API" if options.domain else "$JS.API"
 
     # --- the API ---
@@ -253,7 +255,7 @@ class JetStream:
             for number, message in enumerate(messages)
         ]
         loop = asyncio.get_running_loop()
-        deadline_s, again, attempts = loop.time() + timeout_s, False, _attempts()
+        deadline_s, again, attempts = loop.time() + timeout_s, False, _attempts(WRITE_ATTEMPT_S)
         while True:
             try:
                 return await self.publish_batch(named, timeout_s=next(attempts))

@@ -171,6 +171,8 @@ class KeptQueue:
         `sure`: also when nothing was done, have it told by the journal that no other process keeps the queue by now.
         For answers that say that something is not there: it may have come while this process was paused.
         """
+        if self.stale:
+            raise self._cause  # what was done since is written by nobody
         if sure and not self.state.effects:
             self.state.effects.append(note(Claimed(self._process)))
         waiting = self.commit()
@@ -187,8 +189,10 @@ class KeptQueue:
 
     async def _write_all(self) -> None:
         try:
-            while not self.stale:
+            while True:
                 await self._gather()
+                if self.stale:
+                    break  # whoever waited for what is not yet being written has been told to look again
                 if not self._closed:
                     if not self.state.effects:
                         break
@@ -284,4 +288,3 @@ class KeptQueue:
 def _refuse(written: asyncio.Future[None], cause: Exception) -> None:
     if not written.done():
         written.set_exception(cause)
-        written.exception()  # whoever asked may have left

@@ -286,32 +286,6 @@ async def until(true):
             await asyncio.sleep(0.002)
 
 
-async def test_a_process_without_room_takes_no_more_messages(queue_process, monkeypatch):
-    monkeypatch.setattr(queue_sweep, "messages_allowed", lambda: 3)
-    queues = await queue_process()
-    await queues.open("q", QueueSettings())
-    await queues.send("q", [Outgoing(body="x", header=b"")] * 3)
-    queues._sweep.count()
-    with pytest.raises(StorageFull, match="memory"):
-        await queues.send("q", [Outgoing(body="x", header=b"")])
-    received = await queues.receive("q", max_messages=10)
-    await queues.delete("q", [message.receipt for message in received])
-    queues._sweep.count()
-    await queues.send("q", [Outgoing(body="x", header=b"")])
-    assert (await queues.depth("q")).visible == 1
-
-
-def test_what_may_be_known_goes_by_the_memory(tmp_path, monkeypatch):
-    monkeypatch.setattr(queue_room, "CONTAINER", tmp_path / "memory.max")
-    machine = queue_room.memory_bytes()
-    (tmp_path / "memory.max").write_text("max\n")
-    assert queue_room.memory_bytes() == machine
-    (tmp_path / "memory.max").write_text(f"{machine // 4}\n")
-    assert queue_room.memory_bytes() == machine // 4
-    (tmp_path / "memory.max").write_text("1000000\n")
-    assert queue_room.messages_allowed() == queue_room.LEAST
-
-
 async def test_what_is_being_written_when_a_queue_is_given_up_is_done_once(queue_process, monkeypatch):
     keeper, other = await pair(queue_process)
     [kept] = keeper.kept()
@@ -348,3 +322,29 @@ async def test_a_queue_that_is_dropped_while_it_is_taken_up(queue_process, monke
 
     monkeypatch.setattr(kept._jetstream, "get_many", drop_first)
     assert (await asyncio.wait_for(keeper.depth("q"), GUARD_S)).visible == 0
+
+
+async def test_a_process_without_room_takes_no_more_messages(queue_process, monkeypatch):
+    monkeypatch.setattr(queue_sweep, "messages_allowed", lambda: 3)
+    queues = await queue_process()
+    await queues.open("q", QueueSettings())
+    await queues.send("q", [Outgoing(body="x", header=b"")] * 3)
+    queues._sweep.count()
+    with pytest.raises(StorageFull, match="memory"):
+        await queues.send("q", [Outgoing(body="x", header=b"")])
+    received = await queues.receive("q", max_messages=10)
+    await queues.delete("q", [message.receipt for message in received])
+    queues._sweep.count()
+    await queues.send("q", [Outgoing(body="x", header=b"")])
+    assert (await queues.depth("q")).visible == 1
+
+
+def test_what_may_be_known_goes_by_the_memory(tmp_path, monkeypatch):
+    monkeypatch.setattr(queue_room, "CONTAINER", tmp_path / "memory.max")
+    machine = queue_room.memory_bytes()
+    (tmp_path / "memory.max").write_text("max\n")
+    assert queue_room.memory_bytes() == machine
+    (tmp_path / "memory.max").write_text(f"{machine // 4}\n")
+    assert queue_room.memory_bytes() == machine // 4
+    (tmp_path / "memory.max").write_text("1000000\n")
+    assert queue_room.messages_allowed() == queue_room.LEAST
