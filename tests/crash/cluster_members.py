@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import abc
 import json
 import os
 import signal
