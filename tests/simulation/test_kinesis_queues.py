@@ -12,13 +12,14 @@ from typing import Any
 
 import pytest
 
-from headrace.services.kinesis import operations
+from headrace.services.kinesis import operations, queue_records
 from headrace.services.kinesis.queue_limits import TRANSITION_MS
 
 from .stream_trial import STREAM, Build, StreamTrial
 
 FIRST, LAST = (int(seed) for seed in os.environ.get("HEADRACE_SIMULATION_SEEDS", "0:8").split(":"))
 STEPS = 250
+REST_S = 30
 QUEUED, LAST_RECEIVE, DEAD, ACKNOWLEDGED = "queued", "last receive", "dead", "acknowledged"
 TIMEOUTS_S = [0, 1, 5, 30, 600]
 GONE, WRONG = "ResourceNotFoundException", "InvalidArgumentException"
@@ -80,10 +81,18 @@ class QueueTrial(StreamTrial):
 
     def settle(self) -> None:
         """Last receives that have ended made dead letters, or not if more receives are allowed meanwhile."""
-        self.advance(0)  # what goes on in the background comes to rest
+        self.run(asyncio.wait_for(self.rest(), REST_S))
         for item in self.items.values():
             if item.place is LAST_RECEIVE and item.due_ms <= self.now_ms:
                 item.move(DEAD if 0 < self.max_receives <= item.receives else QUEUED)
+
+    async def rest(self) -> None:
+        """Return when nothing is due any more, however long the engine takes for that."""
+        await self.clock.advance(0)
+        while due := await self.engine.metadata.list(queue_records.DUE_PREFIX, max_entries=1):
+            if queue_records.read_due(due[0].key).due_ms > self.now_ms:
+                break
+            await asyncio.sleep(0.001)
 
     def visible(self, *, dead: bool) -> list[Item]:
         place = DEAD if dead else QUEUED

@@ -4,6 +4,7 @@ import pytest
 
 from headrace.app import App
 from headrace.context import Principal
+from headrace.engines.sqlite import database
 from headrace.errors import ServiceError, StorageError
 from headrace.settings import Settings
 
@@ -41,7 +42,9 @@ class Stage:
 
 
 @pytest.fixture
-async def stage(tmp_path):
+async def stage(tmp_path, monkeypatch):
+    # Commits are made on the loop, however slow the disk is: a clock that is moved waits for the loop, not for threads.
+    monkeypatch.setattr(database, "SLOW_SYNC_S", 1e9)
     stage = Stage(str(tmp_path / "data"))
     await stage.app.start()
     yield stage
@@ -51,14 +54,14 @@ async def stage(tmp_path):
 @pytest.fixture
 def commits(stage, monkeypatch):
     """A list that grows by one with each commit."""
-    database = stage.app.engine.database
-    commit, seen = database._commit, []
+    opened = stage.app.engine.database
+    commit, seen = opened._commit, []
 
     def count():
         seen.append(1)
         return commit()
 
-    monkeypatch.setattr(database, "_commit", count)
+    monkeypatch.setattr(opened, "_commit", count)
     return seen
 
 
@@ -95,12 +98,12 @@ async def test_what_waits_for_a_worker_is_part_of_the_commit(stage, commits, mon
 async def test_a_turn_that_fails_fails_for_all(stage, monkeypatch):
     topic = await stage.topic(*[await stage.queue(f"q{number}") for number in range(3)])
     await stage.call("sns", "Publish", TopicArn=topic, Message="first")
-    database = stage.app.engine.database
-    commit = database._commit
-    monkeypatch.setattr(database, "_commit", lambda: StorageError("The disk is gone."))
+    opened = stage.app.engine.database
+    commit = opened._commit
+    monkeypatch.setattr(opened, "_commit", lambda: StorageError("The disk is gone."))
     with pytest.raises(StorageError):
         await stage.call("sns", "Publish", TopicArn=topic, Message="lost")
-    monkeypatch.setattr(database, "_commit", commit)
+    monkeypatch.setattr(opened, "_commit", commit)
     for number in range(3):
         assert await stage.bodies(f"q{number}") == ["first"]
 
