@@ -103,6 +103,12 @@ The embedded engine has one process, which looks once, at its start.
 PROCESS_MS: Final = 5_000
 """How long a process that says nothing is taken to live, where several share an engine."""
 
+REPLAY_LOOKED_MS: Final = 200
+"""How often who replays a topic looks for what other processes have stored of it."""
+
+TURN_MS: Final = 5_000
+"""How long nobody else brings and replays what an archiving topic has, where several processes share an engine."""
+
 ADOPTED_AT_ONCE: Final = 400
 """Outgoing queues of an ended process that are taken over in one write."""
 

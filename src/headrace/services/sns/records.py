@@ -236,6 +236,11 @@ def active_queue(key: str) -> tuple[str, str]:
     return queue, process
 
 
+def turn_lease(topic_arn: str) -> str:
+    """The lease of who brings a topic's publications to its subscribers, and replays them."""
+    return f"sns/turn/{topic_arn}"
+
+
 def process_lease(process: str) -> str:
     """The lease that a process holds while it lives."""
     return f"sns/process/{process}"

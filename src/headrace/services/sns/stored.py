@@ -85,7 +85,7 @@ class StoredPublications:
         except QueueMissing:
             await self._open(topic)
             sent = await self._engine.queues.send(queue, messages)
-        self._wake(topic.arn)
+        self.wake(topic.arn)
         await self._presence.assure()
         return sent
 
@@ -123,7 +123,8 @@ class StoredPublications:
 
     # --- the workers ---
 
-    def _wake(self, topic_arn: str) -> None:
+    def wake(self, topic_arn: str) -> None:
+        """See that what a topic has stored is brought to its subscribers."""
         self._nudged.add(topic_arn)
         if topic_arn not in self._draining:
             self._draining[topic_arn] = asyncio.get_running_loop().create_task(self._drain(topic_arn))
@@ -131,23 +132,11 @@ class StoredPublications:
     async def _drain(self, topic_arn: str) -> None:
         """Bring what is stored to the subscribers, until there is nothing more."""
         queue = queue_of(topic_arn)
-        lock = self.lock(topic_arn)
         while True:
             try:
                 self._nudged.discard(topic_arn)
-                received = await self._engine.queues.receive(
-                    queue, max_messages=limits.BATCH_ENTRIES, visibility_timeout_ms=limits.BRING_MS
-                )
-                if received:
-                    async with lock:
-                        await self._bring(topic_arn, queue, received)
-                elif not await self._holds_something(queue) and topic_arn not in self._nudged:
+                if not await self._bring_some(topic_arn, queue):
                     break
-                elif topic_arn not in self._nudged:  # what is left is being brought by somebody else, or was put off
-                    await self._engine.queues.receive(
-                        queue, max_messages=1, visibility_timeout_ms=0, wait_ms=limits.STORAGE_RETRY_MS
-                    )
-                    await asyncio.sleep(0)  # an engine that is to stop waits for nothing
             except QueueMissing:
                 await self._unmark(topic_arn)
                 break
@@ -160,6 +149,45 @@ class StoredPublications:
             if topic_arn not in self._draining:
                 return
         self._draining.pop(topic_arn, None)
+
+    async def _bring_some(self, topic_arn: str, queue: str) -> bool:
+        """Bring a batch, or wait for one; False when there is nothing more to bring."""
+        if not await self._has_turn(topic_arn):
+            if not await self._holds_something(queue):
+                return topic_arn in self._nudged
+            await sleep(self._state.server.clock, limits.STORAGE_RETRY_MS)
+            return True
+        received = await self._engine.queues.receive(
+            queue, max_messages=limits.BATCH_ENTRIES, visibility_timeout_ms=limits.BRING_MS
+        )
+        if received:
+            async with self.lock(topic_arn):
+                await self._bring(topic_arn, queue, received)
+            return True
+        if not await self._holds_something(queue) and topic_arn not in self._nudged:
+            return await self._keeps_turn(topic_arn)
+        if topic_arn not in self._nudged:  # what is left is being brought by somebody else, or was put off
+            await self._engine.queues.receive(
+                queue, max_messages=1, visibility_timeout_ms=0, wait_ms=limits.STORAGE_RETRY_MS
+            )
+            await asyncio.sleep(0)  # an engine that is to stop waits for nothing
+        return True
+
+    async def _keeps_turn(self, topic_arn: str) -> bool:
+        """Nothing is stored: whether to go on looking, since others leave it to this process to bring what comes."""
+        if self._state.workers.replays.has_turn_with(topic_arn):
+            await sleep(self._state.server.clock, limits.REPLAY_LOOKED_MS)
+            return True
+        await self._state.workers.turns.end(topic_arn)
+        return topic_arn in self._nudged
+
+    async def _has_turn(self, topic_arn: str) -> bool:
+        """Whether it is for this process to bring the topic's publications: who replays a topic does both."""
+        turns = self._state.workers.turns
+        if not turns.shared:
+            return True
+        topic = await self._state.load(*rules.parse_topic_arn(topic_arn))
+        return topic is None or not topic.archive_days or await turns.take(topic_arn)
 
     async def _holds_something(self, queue: str) -> bool:
         depth = await self._engine.queues.depth(queue)
@@ -177,7 +205,9 @@ class StoredPublications:
         also: list[Coroutine[Any, Any, Any]] = []
         if topic.archive_days:
             # A subscription that is being replayed to gets these from the archive, when it has come so far.
-            plan = {key: value for key, value in plan.items() if not self._state.workers.replays.holds_back(key)}
+            held = [each for each in plan if await self._state.workers.replays.holds_back(each)]
+            for each in held:
+                del plan[each]
             also.append(archive.append(self._state.server, topic, publications))
         also.append(self._engine.queues.delete(queue, receipts))
         await self._state.fanout.run(plan, *also)
@@ -203,7 +233,7 @@ class StoredPublications:
                     queue, _ = records.active_queue(entry.key)
                     topic_arn = queue.removeprefix(QUEUE_PREFIX)
                     if topic_arn not in self._opened or queue in self._adopted:
-                        self._wake(topic_arn)
+                        self.wake(topic_arn)
                         self._adopted.discard(queue)
             except StorageError as error:
                 log.warning("publications wait to be taken up", error=str(error))

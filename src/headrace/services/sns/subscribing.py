@@ -90,8 +90,6 @@ async def _subscribe_new(
     )
     if expired is not None:
         await ctx.server.engine.metadata.apply(removal(topic.region, topic.account, topic.name, expired.record))
-    if "ReplayPolicy" in given:
-        state.workers.replays.hold_back(record.arn)
     await ctx.server.engine.metadata.apply(additions(topic.region, topic.account, topic.name, record))
     stored = topic.subscriptions.get(record.id)
     if stored is None:

@@ -15,6 +15,7 @@ from headrace.services.sns import archive, limits, records
 from headrace.services.sns.replaying import Replays
 from headrace.services.sns.stored import StoredPublications
 from headrace.services.sns.subscription_writes import removal
+from headrace.services.sns.turns import Turns
 
 if TYPE_CHECKING:
     from headrace.services.sns.state import State, Topic
@@ -27,6 +28,7 @@ class Workers:
 
     def __init__(self, state: State) -> None:
         self._state = state
+        self.turns = Turns(state.server, shared=state.presence.shared)
         self.stored = StoredPublications(state)
         self.replays = Replays(state)
         self._sweeping: asyncio.Task[None] | None = None
