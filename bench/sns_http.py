@@ -23,8 +23,10 @@ def deliver(server: str, run: report.Run) -> Iterator[report.Figure]:
     """Deliveries a second to a fast endpoint, alone and beside a slow and a dead one."""
     with servers.sink() as sink, servers.running(server) as subject:
         sns = topics.Sns(subject.url)
-        alone, beside = [], []
+        alone, beside, raw = [], [], []
         for number in range(run.rounds):
+            topic = _subscribed(sns, f"raw-{number}", sink.url, RawMessageDelivery="true")
+            raw.append(_rate(subject.url, sink.url, topic, f"/raw-{number}"))
             topic = _subscribed(sns, f"alone-{number}", sink.url)
             alone.append(_rate(subject.url, sink.url, topic, f"/alone-{number}"))
             topic = _subscribed(sns, f"beside-{number}", sink.url)
@@ -32,6 +34,7 @@ def deliver(server: str, run: report.Run) -> Iterator[report.Figure]:
             with servers.sink() as dying:
                 _add(sns, topic, f"{dying.url}/", 3)
             beside.append(_rate(subject.url, sink.url, topic, f"/beside-{number}"))
+        yield report.Figure("HTTP to a fast endpoint, raw", statistics.median(raw), "deliveries/s", at_least=3_000)
         yield report.Figure("HTTP to a fast endpoint", statistics.median(alone), "deliveries/s", at_least=3_000)
         ratio = statistics.median(b / a for a, b in zip(alone, beside, strict=True))
         metric = "HTTP to a fast endpoint, beside a slow and a dead one"
@@ -39,16 +42,16 @@ def deliver(server: str, run: report.Run) -> Iterator[report.Figure]:
         yield report.Figure(metric, statistics.median(beside), "deliveries/s", "alone", base, ratio, at_least=0.9)
 
 
-def _subscribed(sns: topics.Sns, name: str, sink_url: str) -> str:
+def _subscribed(sns: topics.Sns, name: str, sink_url: str, **attributes: str) -> str:
     """A topic that the sink's path of the same name is subscribed to; its ARN."""
     topic = sns.create(name)
-    _add(sns, topic, f"{sink_url}/{name}", 1)
+    _add(sns, topic, f"{sink_url}/{name}", 1, **attributes)
     return topic
 
 
-def _add(sns: topics.Sns, topic: str, endpoint: str, number: int) -> None:
+def _add(sns: topics.Sns, topic: str, endpoint: str, number: int, **attributes: str) -> None:
     """Subscribe an endpoint, the topic's `number`-th, and wait until it has confirmed."""
-    sns.subscribe(topic, "http", endpoint)
+    sns.subscribe(topic, "http", endpoint, **attributes)
     sns.confirmed(topic, number)
 
 

@@ -73,6 +73,9 @@ ATTEMPTS_AT_ONCE: Final = 64
 
 ATTEMPTS_AT_FIRST: Final = 8
 
+ROOMS: Final = 4
+"""While deliveries are under way, others are begun when there is room for one in so many of those that may be."""
+
 ATTEMPT_MS: Final = 30_000
 """How long a message is hidden while it is being delivered: as long as a transport takes for an attempt at most."""
 

@@ -87,7 +87,8 @@ class OutgoingWorker:
     async def _step(self) -> bool:
         """Begin attempts at what there is; whether there is nothing more."""
         room = self._window - len(self._attempts)
-        if room <= 0:
+        # A receive is a commit: one for many messages, not one for each attempt that has ended.
+        if self._attempts and room < max(1, self._window // limits.ROOMS):
             self._room.clear()
             await self._room.wait()
             return False
