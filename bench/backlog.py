@@ -117,8 +117,8 @@ def _restarts(kind: str, name: str, many: Backlog, waiting: int) -> Iterator[rep
     server.stop(signal.SIGKILL)
 
 
-def _measure(kind: str, name: str, run: report.Run, groups: tuple[int, int]) -> Iterator[report.Figure]:
-    with _backlog(name, groups[0]) as few, _backlog(name, groups[1]) as many:
+def _measure(kind: str, name: str, run: report.Run, groups: int) -> Iterator[report.Figure]:
+    with _backlog(name, groups) as few, _backlog(name, groups) as many:
         sqs = api.Sqs(many.server.url)
         fill(api.Sqs(few.server.url), few.queue, few.groups, FEW)
         fill(sqs, many.queue, many.groups, FEW)
@@ -146,12 +146,12 @@ def _depth_ms(sqs: api.Sqs, queue: str) -> float:
 
 def standard(server: str, run: report.Run) -> Iterator[report.Figure]:
     """1,000,000 messages waiting in a standard queue."""
-    yield from _measure("backlog", server, run, (0, 0))
+    yield from _measure("backlog", server, run, 0)
 
 
 def fifo(server: str, run: report.Run) -> Iterator[report.Figure]:
-    """1,000,000 messages waiting in 100,000 message groups of a FIFO queue."""
-    yield from _measure("FIFO backlog", server, run, (FEW, run.groups))
+    """1,000,000 messages waiting in 100,000 message groups of a FIFO queue; what is sent to either is of as many."""
+    yield from _measure("FIFO backlog", server, run, run.groups)
 
 
 if __name__ == "__main__":

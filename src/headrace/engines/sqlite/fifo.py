@@ -95,7 +95,7 @@ def _store(connection: Connection, state: QueueState, drafts: Sequence[_Draft], 
         filled.append((identity, state.number, due_ms, 0, 0, 0, now_ms, *origin, header, body))
         state.count_row(due_ms, 0, None, 1)
         placed.append((group, identity))
-        if group not in group_dues and not state.order.holds_fresh(group):
+        if group not in group_dues and not state.order.holds_some(group):
             group_dues[group] = due_ms  # a group that has messages has its row
     rows.insert(connection, filled)
     state.order.add(connection, placed)

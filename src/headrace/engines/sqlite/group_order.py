@@ -18,10 +18,12 @@ from typing import Any, Final
 from headrace.engines.sqlite import receipts
 from headrace.engines.sqlite.connection import Connection
 
-FRESH_MAX: Final = 32_768
-"""Messages of a queue that are told by group in memory alone; they take about eight megabytes."""
+FRESH_MAX: Final = 65_536
+"""Messages of a queue that are told by group in memory alone; they take about sixteen megabytes."""
 WRITTEN_AT_ONCE: Final = 4_096
 """Messages that are written down when there are that many; it takes a few milliseconds."""
+HOLDING_MAX: Final = 131_072
+"""Groups that are known to hold messages in the table; they take about twelve megabytes."""
 _ROWS_AT_ONCE: Final = 64
 """Rows to a statement when they are written down."""
 _IDS_AT_ONCE: Final = 10
@@ -40,7 +42,7 @@ _FORGET: Final = "DELETE FROM grouped WHERE in_queue = ? AND (in_group, id) IN (
 class GroupOrder:
     """The messages of one FIFO queue, by group. All its methods run inside the turn's transaction."""
 
-    __slots__ = ("_fresh", "_fresh_count", "_kept_count", "_newest", "_number", "_round_newest", "_turns")
+    __slots__ = ("_fresh", "_fresh_count", "_holding", "_kept_count", "_newest", "_number", "_round_newest", "_turns")
 
     def __init__(self, number: int) -> None:
         self._number = number
@@ -48,6 +50,8 @@ class GroupOrder:
         self._fresh: dict[str, list[int]] = {}
         """The messages of each group that are newer than all of it in the table."""
         self._fresh_count = 0
+        self._holding: set[str] = set()
+        """Groups none of whose messages were removed since some were written down."""
         self._turns: list[str] = []
         """The groups still to be written down in this round, in the table's order from the end."""
         self._newest = self._round_newest = 0
@@ -65,9 +69,9 @@ class GroupOrder:
         self._round_newest = through
         return self._kept_count + self._fresh_count
 
-    def holds_fresh(self, group: str) -> bool:
-        """Whether the group has fresh messages; it may have others when not."""
-        return group in self._fresh
+    def holds_some(self, group: str) -> bool:
+        """Whether the group is known to have messages; it may have some when not."""
+        return group in self._fresh or group in self._holding
 
     def add(self, connection: Connection, messages: Iterable[tuple[str, int]]) -> None:
         """Take in new messages, by group and id; each newer than all before it."""
@@ -85,6 +89,7 @@ class GroupOrder:
             ids = self._fresh.get(group)
             if ids is None or message < ids[0]:
                 kept.append((group, message))
+                self._holding.discard(group)
                 continue
             ids.remove(message)
             self._fresh_count -= 1
@@ -119,6 +124,8 @@ class GroupOrder:
             if len(ids) > some:
                 self._fresh[group] = ids[some:]
                 self._turns.append(group)
+            elif ids and len(self._holding) < HOLDING_MAX:
+                self._holding.add(group)
             entries += [(self._number, group, message) for message in ids[:some]]
         for start in range(0, len(entries), _ROWS_AT_ONCE):
             rows = entries[start : start + _ROWS_AT_ONCE]

@@ -59,9 +59,9 @@ def test_fresh_messages_are_not_written_down(connection):
     assert first(connection, order, "a", 10) == [identity(1), identity(3)]
     assert first(connection, order, "a", 1) == [identity(1)]
     assert first(connection, order, "c", 1) == []
-    assert order.holds_fresh("b")
+    assert order.holds_some("b")
     take(connection, order, ("b", identity(2)))
-    assert not order.holds_fresh("b")
+    assert not order.holds_some("b")
 
 
 def test_the_limit_writes_all_down_and_what_comes_later_follows(connection):
@@ -71,7 +71,7 @@ def test_the_limit_writes_all_down_and_what_comes_later_follows(connection):
         put(connection, order, ("b", identity(1)), ("a", identity(2)))
         put(connection, order, ("b", identity(3)))
     assert kept(connection) == [("a", identity(2)), ("b", identity(1)), ("b", identity(3))]
-    assert not order.holds_fresh("b")
+    assert order.holds_some("b")
     put(connection, order, ("b", identity(4)))
     assert first(connection, order, "b", 10) == [identity(1), identity(3), identity(4)]
     assert first(connection, order, "b", 2) == [identity(1), identity(3)]
@@ -100,7 +100,7 @@ def test_groups_are_written_down_in_turn_the_oldest_of_each_first(connection):
         ]
         reopened = GroupOrder(QUEUE)
         assert reopened.load(connection) == 8
-        assert [reopened.holds_fresh(group) for group in "abcd"] == [True] * 4
+        assert [reopened.holds_some(group) for group in "abcd"] == [True] * 4
         assert first(connection, reopened, "a", 10) == [identity(place) for place in (2, 4, 5, 6, 7)]
         put(connection, order, ("e", identity(9)), ("e", identity(10)))
         assert [group for group, _ in kept(connection)] == ["a"] * 5 + ["b"]
@@ -137,6 +137,7 @@ def test_it_tells_what_a_sorted_list_would(connection, seed):
                 assert not unwritten or connection.execute("SELECT grouped_through FROM queues").get < unwritten[0]
                 order = GroupOrder(QUEUE)
                 assert order.load(connection) == len(held)
+            assert all(model.get(group) for group in "abcde" if order.holds_some(group))
             group, count = rng.choice("abcde"), rng.randint(1, 25)
             assert first(connection, order, group, count) == model.get(group, [])[:count]
 
