@@ -137,16 +137,18 @@ async def test_the_limit_starts_anew_with_every_receive(queue, clock):
     assert await q.hide(batch, 12 * HOUR_MS) == [Outcome.DONE]
 
 
-async def test_an_old_receipt_of_a_standard_queue_still_works(queue, clock):
+@pytest.mark.parametrize("timeout_ms", [0, 5000])
+async def test_an_older_receipt_of_a_standard_queue_changes_nothing(queue, clock, timeout_ms):
     q = await queue(visibility_timeout_ms=1000)
     await q.send("x")
     old = await q.receive()
     await clock.advance(1000)
-    await q.receive()
-    assert await q.hide(old, 5000) == [Outcome.DONE]
-    await clock.advance(4999)
+    new = await q.receive()
+    assert await q.hide(old, timeout_ms) == [Outcome.NOT_IN_FLIGHT]
+    await clock.advance(999)
     assert await q.counts() == (0, 1, 0)
-    await clock.advance(1)
+    assert await q.hide(new, 2) == [Outcome.DONE]
+    await clock.advance(2)
     assert await q.counts() == (1, 0, 0)
 
 

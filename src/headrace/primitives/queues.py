@@ -93,7 +93,7 @@ class Outcome(enum.Enum):
     GONE = "gone"
     """No such message any more: deleted, expired or moved."""
     NOT_IN_FLIGHT = "not in flight"
-    """The message is visible (again), so there is no visibility to change."""
+    """The message is visible (again), or (standard) was received again since: this receipt's receive hides nothing."""
     EXPIRED = "expired"
     """FIFO: the receipt's visibility timeout has passed, or the message was received again since."""
     MALFORMED = "malformed"

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from headrace.engines.nats.queue_host import QueueHost
 
 _UNDENIED: Final = (Outcome.DONE, Outcome.MALFORMED)
+_SPENT: Final = (Outcome.NOT_IN_FLIGHT, Outcome.EXPIRED)
 MESSAGE_BYTES: Final = 256
 """What a message takes in a chunk besides its texts, at most."""
 
@@ -41,6 +42,10 @@ class Request(msgspec.Struct, array_like=True, tag=True):
     def arrived(self, _now_ms: int, /) -> Self:
         """The request as it is run by the process that it came to."""
         return self
+
+    def asked_again(self, answer: Any, /) -> Any:
+        """What the answer means when the request may have been carried out before it was asked once more."""
+        return answer
 
     @abstractmethod
     async def run(self, kept: KeptQueue, host: QueueHost, /) -> Any:
@@ -111,6 +116,13 @@ class ChangeRequest(Request):
         if kept.waiters:
             host.waiting.wake_available(kept)
         return outcomes
+
+    def asked_again(self, answer: list[Outcome], /) -> list[Outcome]:
+        """What was to be shown is shown, when it was by then: receipts are spent with that."""
+        return [
+            Outcome.DONE if not hide_ms and outcome in _SPENT else outcome
+            for outcome, (_, hide_ms) in zip(answer, self.changes, strict=True)
+        ]
 
 
 class DepthRequest(Request):

@@ -255,8 +255,10 @@ class NatsQueues:
                 definition = self._definitions.get(queue) or await self._definition(queue)
                 kept = self._kept.get(definition.number)
                 if kept is not None:
-                    return await request.run(kept, self)
-                return await self._ask_keeper(queue, definition, request)
+                    answer = await request.run(kept, self)
+                else:
+                    answer = await self._ask_keeper(queue, definition, request)
+                return answer if failing_s is None else request.asked_again(answer)
             except (Overtaken, PeerGone, PeerUnreached) as cause:
                 failing_s = self._still_trying(queue, failing_s, cause)
             await asyncio.sleep(LOST_PAUSE_S)

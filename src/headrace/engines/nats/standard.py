@@ -123,7 +123,10 @@ def delete(state: QueueState, claims: Sequence[receipts.Receipt | None]) -> list
 
 
 def change_visibility(state: QueueState, changes: Sequence[tuple[receipts.Receipt | None, int]]) -> list[Outcome]:
-    """Hide messages in flight anew, or show them (timeout 0)."""
+    """Hide messages in flight anew, or show them (timeout 0), by the receipts of their last receives.
+
+    Once a message was received again, an older receipt does not change what holds for whoever has it now.
+    """
     return [_change(state, claim, hide_ms) for claim, hide_ms in changes]
 
 
@@ -133,7 +136,7 @@ def _change(state: QueueState, claim: receipts.Receipt | None, hide_ms: int) -> 
         return Outcome.MALFORMED
     if entry is None:
         return Outcome.GONE
-    if not entry.hidden:
+    if not entry.hidden or entry.message.receive_count != claim.receive_count:
         return Outcome.NOT_IN_FLIGHT
     if state.now_ms + hide_ms > claim.received_ms + state.settings.max_hidden_ms:
         return Outcome.BEYOND_LIMIT

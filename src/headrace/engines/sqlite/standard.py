@@ -16,6 +16,7 @@ from headrace.engines.sqlite import receipts, rows
 from headrace.engines.sqlite.connection import Connection
 from headrace.engines.sqlite.queue_state import QueueState
 from headrace.engines.sqlite.rows import COLUMNS, Marks, Row
+from headrace.primitives.ids import random_uuid
 from headrace.primitives.queues import Outcome, Outgoing, Received, Sent
 
 MAX_MOVES: Final = 100
@@ -40,7 +41,7 @@ def send(connection: Connection, state: QueueState, messages: Sequence[Outgoing]
         identity = number << receipts.QUEUE_SHIFT | sequence
         delay_ms = default_delay_ms if message.delay_ms is None else message.delay_ms
         due_ms = now_ms + delay_ms
-        message_id = rows.new_message_id()
+        message_id = random_uuid()
         header: bytes | None = message.header
         body: str | None = message.body
         if len(message.body) + len(message.header) > rows.INLINE_MAX:
@@ -152,7 +153,10 @@ def change_visibility(
     changes: Sequence[tuple[receipts.Receipt | None, int]],
     now_ms: int,
 ) -> list[Outcome]:
-    """Hide messages in flight anew, or show them (timeout 0)."""
+    """Hide messages in flight anew, or show them (timeout 0), by the receipts of their last receives.
+
+    Once a message was received again, an older receipt does not change what holds for whoever has it now.
+    """
     now_ms = state.advance(connection, now_ms)
     found = rows.find(connection, [claim for claim, _ in changes])
     outcomes = []
@@ -162,7 +166,7 @@ def change_visibility(
             outcomes.append(Outcome.MALFORMED)
         elif row is None:
             outcomes.append(Outcome.GONE)
-        elif row.due_ms <= now_ms:
+        elif row.due_ms <= now_ms or row.receive_count != claim.receive_count:
             outcomes.append(Outcome.NOT_IN_FLIGHT)
         elif now_ms + hide_ms > claim.received_ms + state.settings.max_hidden_ms:
             outcomes.append(Outcome.BEYOND_LIMIT)

@@ -113,6 +113,20 @@ def _never_answered(connection):
     return asking
 
 
+@pytest.mark.parametrize(("fifo", "spent"), [(False, Outcome.NOT_IN_FLIGHT), (True, Outcome.EXPIRED)])
+async def test_who_had_to_ask_again_is_not_told_that_it_is_shown_already(queue_process, monkeypatch, fifo, spent):
+    keeper, other = await pair(queue_process, fifo=fifo)
+    await keeper.send("q", [message("a", group="g")])
+    [held] = await other.receive("q", max_messages=1)
+    with monkeypatch.context() as unanswered:
+        unanswered.setattr(other._peers._connection, "ask", _never_answered(other._peers._connection))
+        task = asyncio.create_task(other.change_visibility("q", [(held.receipt, 0)]))
+        await until(lambda: keeper.kept()[0].state.visible)
+    other._peers._ask_again(keeper.process)
+    assert await asyncio.wait_for(task, GUARD_S) == [Outcome.DONE]
+    assert await other.change_visibility("q", [(held.receipt, 0)]) == [spent]
+
+
 async def test_waits_end_when_the_process_that_was_asked_first_stops(queue_process):
     keeper, other = await pair(queue_process)
     task = asyncio.create_task(other.receive("q", max_messages=1, wait_ms=20_000))
