@@ -104,33 +104,33 @@ class Event(dict[str, Any]):
         self.messages: dict[str, bytes] = {}
 
 
-class Context:
-    """One request's surroundings. `state` is the called service's own `State`, built once per process."""
+class Origin(Protocol):
+    """What knows the URL that it was reached by: a request, or the server for calls from within the process."""
 
-    __slots__ = ("base_url", "hangup", "principal", "region", "request_id", "server", "state", "trace")
+    @property
+    def base_url(self) -> str:
+        """Scheme and authority, without a slash at the end."""
 
-    def __init__(
-        self,
-        *,
-        server: Server,
-        state: Any,
-        principal: Principal,
-        region: str,
-        request_id: str,
-        base_url: str,
-        hangup: Callable[[], Awaitable[None]] | None = None,
-        trace: str | None = None,
-    ) -> None:
-        self.server = server
-        self.state = state
-        self.principal = principal
-        self.region = region
-        self.request_id = request_id
-        self.base_url = base_url
+
+class Context(msgspec.Struct, kw_only=True):
+    """One request's surroundings. `state` is the called service's own `State`, built once per process.
+
+    `trace` is the caller's X-Ray header (`X-Amzn-Trace-Id`), which messages carry on.
+    """
+
+    server: Server
+    state: Any
+    principal: Principal
+    region: str
+    request_id: str
+    origin: Origin
+    hangup: Callable[[], Awaitable[None]] | None = None
+    trace: str | None = None
+
+    @property
+    def base_url(self) -> str:
         """Scheme and authority the client used: queue URLs echo it."""
-        self.hangup = hangup
-        self.trace = trace
-        """The caller's X-Ray header (`X-Amzn-Trace-Id`), which messages carry on."""
+        return self.origin.base_url
 
     @property
     def account(self) -> str:

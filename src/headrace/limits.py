@@ -25,5 +25,8 @@ MAX_STREAMS: Final = 4_096
 MAX_CREDENTIAL_SCOPES: Final = 10_000
 """Parsed credential scopes kept, so that a caller's is parsed once."""
 
+MAX_MEDIA_TYPES: Final = 256
+"""Content-Type headers kept with the media type that each names."""
+
 COLLECTED_OBJECTS: Final = 10_000
 """Objects made and not yet gone after which Python looks for cycles: a turn of the event loop has thousands of them."""

@@ -25,7 +25,7 @@ class Waiting:
             principal=None,
             region="",
             request_id="",
-            base_url="",
+            origin=None,
             hangup=exchange.client_disconnect,
         )
         self.begun.set()

@@ -115,7 +115,7 @@ class StreamTrial:
             principal=Principal("000000000000", "AKID", "AIDA", "arn:aws:iam::000000000000:root"),
             region="us-east-1",
             request_id="00000000-0000-0000-0000-000000000000",
-            base_url="http://localhost:4566",
+            origin=server,
         )
 
     def stop(self) -> None:

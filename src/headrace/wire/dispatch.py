@@ -109,7 +109,7 @@ class Dispatcher:
             principal=caller.principal,
             region=caller.region or region_of(request),
             request_id=request.id,
-            base_url=request.base_url,
+            origin=request,
             hangup=exchange.client_disconnect,
             trace=request.headers.get("x-amzn-trace-id"),
         )
@@ -122,7 +122,7 @@ class Dispatcher:
             principal=principal,
             region=region,
             request_id=self._new_request_id(),
-            base_url=self._server.base_url,
+            origin=self._server,
         )
 
     def _refuse(self, request: Request, codec: Codec, error: Exception) -> Response:

@@ -17,19 +17,21 @@ def parse_fields(form: bytes) -> dict[str, str]:
         raise _malformed(f"there are more than {MAX_FIELDS} of them")
     fields = {}
     try:
-        for field in form.split(b"&"):
+        for field in form.decode().split("&"):
             if field:
-                name, _, value = field.partition(b"=")
-                fields[_decode(name)] = _decode(value)
+                name, _, value = field.partition("=")
+                if "%" in field or "+" in field:
+                    name, value = _decode(name), _decode(value)
+                fields[name] = value
     except UnicodeDecodeError as error:
         raise _malformed("they are not UTF-8") from error
     return fields
 
 
-def _decode(text: bytes) -> str:
-    if b"+" in text:
-        text = text.replace(b"+", b" ")
-    return (_unescape(text) if b"%" in text else text).decode()
+def _decode(text: str) -> str:
+    if "+" in text:
+        text = text.replace("+", " ")
+    return _unescape(text.encode()).decode() if "%" in text else text
 
 
 def _unescape(text: bytes) -> bytes:

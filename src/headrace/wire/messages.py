@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import AsyncIterator
 from typing import Any, Final, Protocol
 
@@ -93,8 +94,7 @@ class Request:
     @property
     def content_type(self) -> str:
         """The media type of the body, in lower case and without parameters; "" when none is named."""
-        given: str = self.headers.get("content-type") or ""
-        return given.partition(";")[0].strip().lower()
+        return media_type(self.headers.get("content-type") or "")
 
     def fields(self) -> dict[str, str]:
         """The parameters after the question mark and, over them, those of a form in the body; of one name the last.
@@ -118,6 +118,12 @@ class Response:
         self.status = status
         self.headers = headers
         self.body = body
+
+
+@functools.lru_cache(maxsize=limits.MAX_MEDIA_TYPES)
+def media_type(given: str) -> str:
+    """The media type that a Content-Type header names, in lower case and without parameters."""
+    return given.partition(";")[0].strip().lower()
 
 
 async def read_body(request: Request, exchange: Exchange) -> bytes:

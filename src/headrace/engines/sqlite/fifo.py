@@ -20,6 +20,7 @@ from headrace.engines.sqlite.connection import Connection
 from headrace.engines.sqlite.queue_state import NEVER, QueueState
 from headrace.engines.sqlite.rows import COLUMNS, Marks, Row
 from headrace.engines.sqlite.standard import MAX_MOVES
+from headrace.primitives.ids import random_uuid
 from headrace.primitives.queues import Outcome, Outgoing, Received, Sent
 
 ATTEMPT_LIFE_MS: Final = 300_000
@@ -57,7 +58,7 @@ def send(connection: Connection, state: QueueState, messages: Sequence[Outgoing]
     now_ms = state.advance(connection, now_ms)
     first_sequence = state.sequences(connection, len(messages))
     drafts = [
-        _Draft(message, sequence, rows.new_message_id(), _dedup_key(state, message))
+        _Draft(message, sequence, random_uuid(), _dedup_key(state, message))
         for sequence, message in enumerate(messages, first_sequence)
     ]
     firsts = _deduplicate(connection, state, [draft for draft in drafts if draft.key is not None], now_ms)

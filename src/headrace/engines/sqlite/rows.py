@@ -5,7 +5,6 @@ Each function runs inside the turn's transaction and keeps the queue's counts in
 
 from __future__ import annotations
 
-import random
 from collections.abc import Sequence
 from functools import cache
 from itertools import chain
@@ -14,6 +13,7 @@ from typing import Any, Final, NamedTuple
 from headrace.engines.sqlite import receipts
 from headrace.engines.sqlite.connection import Connection
 from headrace.engines.sqlite.queue_state import QueueState
+from headrace.primitives.ids import random_uuid
 from headrace.primitives.queues import Received
 
 INLINE_MAX: Final = 1_900
@@ -26,8 +26,9 @@ MAX_IDS: Final = 10
 MARK_COLUMNS: Final = "id, due_ms, receive_count, tenant, grp, body IS NULL"
 """What `Marks` are read from."""
 
-_INSERT: Final = "INSERT INTO messages VALUES {}"
 _COLUMN_COUNT: Final = 14
+_INSERT: Final = "INSERT INTO messages VALUES {}"
+_INSERT_ONE: Final = _INSERT.format(f"({', '.join('?' * _COLUMN_COUNT)})")
 _INSERT_BODY: Final = "INSERT INTO bodies VALUES (?, ?, ?)"
 _SELECT_BODY: Final = "SELECT header, body FROM bodies WHERE id = ?"
 _HIDE: Final = """
@@ -105,15 +106,11 @@ def some_rows(statement: str, columns: int, count: int) -> str:
     return statement.format(", ".join([row] * count))
 
 
-def new_message_id() -> str:
-    """A random UUID (version 4, RFC 9562). Kept as text: made once, handed out often."""
-    bits = random.getrandbits(128) & ~(0xF << 76 | 0x3 << 62) | 0x4 << 76 | 0x2 << 62
-    digits = f"{bits:032x}"
-    return f"{digits[:8]}-{digits[8:12]}-{digits[12:16]}-{digits[16:20]}-{digits[20:]}"
-
-
 def insert(connection: Connection, rows: Sequence[tuple[Any, ...]]) -> None:
     """Insert rows of all 14 columns, as `fill` lays them out."""
+    if len(rows) == 1:  # most calls
+        connection.execute(_INSERT_ONE, rows[0])
+        return
     for start in range(0, len(rows), MAX_IDS):
         some = rows[start : start + MAX_IDS]
         connection.execute(some_rows(_INSERT, _COLUMN_COUNT, len(some)), [*chain.from_iterable(some)])
@@ -216,7 +213,7 @@ def move(
     due_ms = destination.advance(connection, now_ms)
     moved = destination.number << receipts.QUEUE_SHIFT | destination.sequences(connection, 1)
     if as_new:
-        connection.execute(_MOVE_NEW, (moved, destination.number, due_ms, now_ms, new_message_id(), row.id))
+        connection.execute(_MOVE_NEW, (moved, destination.number, due_ms, now_ms, random_uuid(), row.id))
         receive_count, sent_ms = 0, now_ms
     else:
         sent = now_ms if destination.fifo else None

@@ -103,14 +103,36 @@ class Fanout:
         says that the plan was carried out. Raises StorageError when the engine could not do its part: then the caller
         is to try again.
         """
+        in_one = also if self._one_process else ()
         try:
-            await self._carry_out(plan, also if self._one_process else ())
+            if in_one or not await self._send_alone(plan):
+                await self._carry_out(plan, in_one)
             if not self._one_process:
                 for each in also:
                     await each
         finally:
             for each in also:
                 each.close()  # harmless when it has ended
+
+    async def _send_alone(self, plan: Plan) -> bool:
+        """Carry out a plan of one message for one queue, in a straight line; whether it was such a one, and went well.
+
+        If not, nothing has happened yet.
+        """
+        if len(plan) != 1:
+            return False
+        [(subscription, publications)] = plan.items()
+        if not subscription.warm or subscription.queue is None or len(publications) != 1:
+            return False
+        if self._goes_behind(subscription):
+            return False
+        wrappers = {} if subscription.raw else await self._wrap(plan)
+        try:
+            await self._state.queue_calls.send(subscription, _entries(subscription, publications, wrappers))
+        except ServiceError:
+            return False
+        _log_delivered(subscription, publications)
+        return True
 
     async def _carry_out(self, plan: Plan, also: Sequence[Coroutine[Any, Any, Any]]) -> None:
         together = Together()
@@ -188,16 +210,7 @@ class Fanout:
             # Failing to store is failing to publish: the call is looked at with the others.
             stored = together.begin(self._store(subscription, publications))
             return _Send(subscription, publications, stored, direct=False)
-        entries = [
-            queue_messages.entry(
-                each,
-                each.text_for("sqs") if subscription.raw else wrappers[id(each)].body(subscription.arn),
-                raw=subscription.raw,
-                fifo=subscription.queue[2].endswith(FIFO_SUFFIX),
-            )
-            for each in publications
-        ]
-        call = self._state.queue_calls.send(subscription, entries)
+        call = self._state.queue_calls.send(subscription, _entries(subscription, publications, wrappers))
         return _Send(subscription, publications, together.begin(call), direct=True)
 
     def _goes_behind(self, subscription: Subscription) -> bool:
@@ -213,7 +226,7 @@ class Fanout:
         """Begin what is to become of messages that a queue did not take."""
         if send.succeeded:
             if send.direct:
-                self._log_delivered(send)
+                _log_delivered(send.subscription, send.publications)
             return []
         subscription = send.subscription
         calls: list[Call[Any]] = []
@@ -235,12 +248,27 @@ class Fanout:
         except ServiceError:
             await self._store(subscription, [publication])
 
-    def _log_delivered(self, send: _Send) -> None:
-        if "SQSSuccessFeedbackRoleArn" not in send.subscription.topic.record.attributes:
-            return
-        for publication in send.publications:
-            delivery = _delivery(send.subscription, publication)
-            status_log.write(send.subscription, delivery, delivered(200), attempts=1, dwell_ms=0)
+
+def _entries(
+    subscription: Subscription, publications: Sequence[Publication], wrappers: dict[int, Wrapper]
+) -> list[dict[str, Any]]:
+    """What a subscription's queue is sent."""
+    assert subscription.queue is not None
+    raw, fifo = subscription.raw, subscription.queue[2].endswith(FIFO_SUFFIX)
+    return [
+        queue_messages.entry(
+            each, each.text_for("sqs") if raw else wrappers[id(each)].body(subscription.arn), raw=raw, fifo=fifo
+        )
+        for each in publications
+    ]
+
+
+def _log_delivered(subscription: Subscription, publications: Sequence[Publication]) -> None:
+    if "SQSSuccessFeedbackRoleArn" not in subscription.topic.record.attributes:
+        return
+    for publication in publications:
+        delivery = _delivery(subscription, publication)
+        status_log.write(subscription, delivery, delivered(200), attempts=1, dwell_ms=0)
 
 
 def _delivery(subscription: Subscription, publication: Publication) -> Delivery:

@@ -7,6 +7,7 @@ from typing import Any
 
 from headrace.context import Context
 from headrace.errors import ServiceError
+from headrace.primitives.ids import random_uuid
 from headrace.services.sns import (
     data_protection,
     deliveries,
@@ -31,7 +32,7 @@ async def publish(ctx: Context, params: dict[str, Any]) -> dict[str, Any]:
     phone: str | None = params.get("PhoneNumber")
     topic_arn: str | None = params.get("TopicArn")
     target: str | None = params.get("TargetArn")
-    if sum(each is not None for each in (phone, topic_arn, target)) != 1:
+    if len([each for each in (phone, topic_arn, target) if each is not None]) != 1:
         raise rules.invalid_parameter("TopicArn or TargetArn or PhoneNumber Reason: exactly one must be given")
     if phone is not None:
         return await _publish_to_phone(ctx, phone, params)
@@ -52,7 +53,7 @@ async def publish(ctx: Context, params: dict[str, Any]) -> dict[str, Any]:
 def _read(ctx: Context, topic: Topic, given: dict[str, Any]) -> tuple[Publication, int]:
     """The publication to a topic that parameters make, as its data protection policy lets it through; its size."""
     publication, size_bytes = messages.read(
-        given, topic.place, message_id=rules.new_id(), now_ms=ctx.server.clock.now_ms(), trace=ctx.trace
+        given, topic.place, message_id=random_uuid(), now_ms=ctx.server.clock.now_ms(), trace=ctx.trace
     )
     if topic.protection is not None:
         publication = data_protection.inbound(topic.protection, publication, ctx.principal)
@@ -116,7 +117,7 @@ async def _publish_directly(
     """Store a message to one endpoint. AWS: it is delivered later, and how that went is not told here."""
     state: State = ctx.state
     publication, _ = messages.read(
-        params, place, message_id=rules.new_id(), now_ms=ctx.server.clock.now_ms(), trace=ctx.trace
+        params, place, message_id=random_uuid(), now_ms=ctx.server.clock.now_ms(), trace=ctx.trace
     )
     delivery = Delivery(kind="Notification", publication=publication, protocol=protocol, endpoint=endpoint)
     await state.deliveries.send(deliveries.direct_queue(delivery), [delivery])

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import random
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
@@ -67,13 +66,6 @@ def partition(region: str) -> str:
     if region.startswith("cn-"):
         return "aws-cn"
     return "aws-us-gov" if region.startswith("us-gov-") else "aws"
-
-
-def new_id() -> str:
-    """A random UUID (version 4, RFC 9562) for a message: nobody has to be kept from guessing it, and many are made."""
-    bits = random.getrandbits(128) & ~(0xF << 76 | 0x3 << 62) | 0x4 << 76 | 0x2 << 62
-    digits = f"{bits:032x}"
-    return f"{digits[:8]}-{digits[8:12]}-{digits[12:16]}-{digits[16:20]}-{digits[20:]}"
 
 
 def topic_arn(region: str, account: str, name: str) -> str:

@@ -65,20 +65,22 @@ def _reader(shape: Shape, made: dict[str, Read]) -> Read:
 
 
 def _structure(shape: Shape, made: dict[str, Read]) -> Read:
-    members: list[tuple[str, str, Read]] = []
+    members: dict[str, tuple[str, Read]] = {}
 
     def read(node: Node, path: str) -> dict[str, Any]:
         if isinstance(node, str):
             raise _malformed(f"{path} cannot have a value of its own.")
         prefix = f"{path}." if path else ""
-        return {
-            name: read_member(node[query_name], prefix + query_name)
-            for name, query_name, read_member in members
-            if query_name in node
-        }
+        values = {}
+        for query_name, value in node.items():
+            if (member := members.get(query_name)) is not None:
+                name, read_member = member
+                values[name] = read_member(value, prefix + query_name)
+        return values
 
     made[shape.name] = read
-    members.extend((name, member.query_name, _reader(member.shape, made)) for name, member in shape.members.items())
+    for name, member in shape.members.items():
+        members[member.query_name] = name, _reader(member.shape, made)
     return read
 
 

@@ -43,7 +43,7 @@ class Kinesis:
             principal=Principal(self.account, "AKID", "AIDASENDER", f"arn:aws:iam::{self.account}:root"),
             region=self.region,
             request_id="00000000-0000-0000-0000-000000000000",
-            base_url="http://localhost:4566",
+            origin=self.server,
         )
 
     def caller(self, *, account: str | None = None, region: str | None = None) -> Kinesis:
