@@ -34,10 +34,10 @@ KINDS = os.environ.get(
     "HEADRACE_CLUSTER_KINDS", "kill -9,SIGTERM,pause,pause 2 s,cut off,cut off from NATS,two at once"
 )
 INSIDE = "HEADRACE_CLUSTER_NAMESPACES"
-AVAILABLE_S = 10.0
-"""Nobody's work may be impossible for longer."""
-CALM_S = float(os.environ.get("HEADRACE_CLUSTER_CALM_S", "2"))
-"""Before the first fault, and after each."""
+AVAILABLE_S = {1: 10.0, 2: 15.0}
+"""Nobody's work may be impossible for longer, when one member has a fault, and when two have at once."""
+CALM_S = float(os.environ.get("HEADRACE_CLUSTER_CALM_S", "10" if ROUNDS else "2"))
+"""Before the first fault, and after each. In the long run so long that what follows a fault is over before the next."""
 FAULTS_A_ROUND = 12
 """After so many the traffic is stopped and judged, and starts anew."""
 
@@ -87,7 +87,11 @@ def test_what_was_promised_holds(cluster):
             say(cluster_faults.longest(waits, faults))
             assert found == [], "\n".join([*found[:20], *traffic.stories(found[:3]), *map(str, faults)])
             first = traffic.register.tried
-        too_long = {kind: worst for kind, works in table.items() if (worst := max(works.values())) >= AVAILABLE_S}
+        too_long = {
+            kind: worst
+            for kind, works in table.items()
+            if (worst := max(works.values())) >= AVAILABLE_S[1 + kind.count(" + ")]
+        }
         assert too_long == {} or not ROUNDS  # the short run has to share the machine with other tests
     finally:
         web.close()

@@ -183,12 +183,10 @@ class Model:
             return {Outcome.GONE}
         if one.due_ms <= now_ms:
             return {Outcome.EXPIRED, Outcome.NOT_IN_FLIGHT} if self.settings.fifo else {Outcome.NOT_IN_FLIGHT}
-        if self.settings.fifo and receipt != one.receipts[-1][0]:
-            return {Outcome.EXPIRED}
-        # An old receipt of a standard queue may count from its own receive or from the latest.
-        starts_ms = {one.receipts[-1][1], dict(one.receipts)[receipt]}
+        if receipt != one.receipts[-1][0]:
+            return {Outcome.EXPIRED if self.settings.fifo else Outcome.NOT_IN_FLIGHT}
         until_ms = now_ms + timeout_ms - self.settings.max_hidden_ms
-        return {Outcome.BEYOND_LIMIT if until_ms > start_ms else Outcome.DONE for start_ms in starts_ms}
+        return {Outcome.BEYOND_LIMIT if until_ms > one.receipts[-1][1] else Outcome.DONE}
 
     def hide(self, receipt: str, timeout_ms: int, now_ms: int) -> None:
         one = self.owners[receipt]

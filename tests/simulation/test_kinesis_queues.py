@@ -47,6 +47,7 @@ class Handle:
     text: str
     item: Item
     life: int
+    receive: int
     dead: bool
 
 
@@ -140,7 +141,7 @@ class QueueTrial(StreamTrial):
         item.due_ms = due_ms
         if not dead and item.receives == self.max_receives:
             item.move(LAST_RECEIVE)
-        self.handles.append(Handle(record["ReceiptHandle"], item, item.life, dead))
+        self.handles.append(Handle(record["ReceiptHandle"], item, item.life, item.receives, dead))
 
     def use(self, action: str) -> None:
         """Settle a few of the receipts that were given lately, for records or for dead letters."""
@@ -171,7 +172,7 @@ class QueueTrial(StreamTrial):
     def refusal(self, handle: Handle, action: str) -> str | None:
         if handle.life != handle.item.life or handle.item.place is ACKNOWLEDGED:
             return GONE
-        if action == "hide" and handle.item.due_ms <= self.now_ms:
+        if action == "hide" and (handle.item.due_ms <= self.now_ms or handle.receive != handle.item.receives):
             return WRONG
         return None
 

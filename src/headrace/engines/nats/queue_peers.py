@@ -68,12 +68,20 @@ _Requests = (
 )
 
 
-class PeerGone(Exception):
-    """The process that was asked is not there, or does not answer; whether it did what it was asked is not known."""
+class Unanswered(Exception):
+    """The process that was asked has not answered. `heard`: it may have done what it was asked all the same."""
+
+    def __init__(self, reason: str, *, heard: bool = True) -> None:
+        super().__init__(reason)
+        self.heard = heard
 
 
-class PeerUnreached(Exception):
-    """The process that was asked lives, but could not be reached; if it did what it was asked, nobody was told."""
+class PeerGone(Unanswered):
+    """It is not there any more, or says nothing."""
+
+
+class PeerUnreached(Unanswered):
+    """It lives, but could not be reached."""
 
 
 _NOTHING: Final = msgspec.Raw(b"\xc0")
@@ -255,7 +263,8 @@ class Peers:
             self._cancel(process, call)
             return []
         if message.status == _NO_RESPONDERS:
-            raise PeerGone if self._never_heard(process) or self.silent(process, GONE_S) else PeerUnreached
+            gone = self._never_heard(process) or self.silent(process, GONE_S)
+            raise (PeerGone if gone else PeerUnreached)("nobody was there to be asked", heard=False)
         return _result(_ANSWER.decode(message.payload), request)
 
     def _cancel(self, process: str, call: _Call) -> None:

@@ -32,7 +32,7 @@ from headrace.engines.nats.queue_bodies import Bodies
 from headrace.engines.nats.queue_keepers import Keepers, told
 from headrace.engines.nats.queue_keeping import KeptQueue, Overtaken
 from headrace.engines.nats.queue_moving import Arrival
-from headrace.engines.nats.queue_peers import PeerGone, Peers, PeerUnreached
+from headrace.engines.nats.queue_peers import PeerGone, Peers, Unanswered
 from headrace.engines.nats.queue_places import (
     DECODER,
     ENCODER,
@@ -250,6 +250,7 @@ class NatsQueues:
     async def _ask(self, queue: str, request: Request) -> Any:
         """Have the queue's keeper do it. Raises QueueMissing, StorageError, and what the request says."""
         failing_s: float | None = None
+        perhaps_done = False
         while True:
             try:
                 definition = self._definitions.get(queue) or await self._definition(queue)
@@ -258,8 +259,9 @@ class NatsQueues:
                     answer = await request.run(kept, self)
                 else:
                     answer = await self._ask_keeper(queue, definition, request)
-                return answer if failing_s is None else request.asked_again(answer)
-            except (Overtaken, PeerGone, PeerUnreached) as cause:
+                return request.asked_again(answer) if perhaps_done else answer
+            except (Overtaken, Unanswered) as cause:
+                perhaps_done = perhaps_done or (isinstance(cause, Unanswered) and cause.heard)
                 failing_s = self._still_trying(queue, failing_s, cause)
             await asyncio.sleep(LOST_PAUSE_S)
 

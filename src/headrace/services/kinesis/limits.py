@@ -127,3 +127,7 @@ RETRY_MS: Final = 1_000
 
 LIST_PAGE: Final = 1_000
 """Records of metadata read at one go."""
+
+BEHIND_MS: Final = 20
+BEHIND_ATTEMPTS: Final = 100
+"""How often, and with what pause, the end of a closed shard is looked for where a replica has not caught up with it."""

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from typing import Any, Final, NamedTuple
 
+from headrace.clock import sleep
+from headrace.errors import StorageError
 from headrace.primitives.logs import LogMissing, Record
-from headrace.services.kinesis import records, rules
+from headrace.services.kinesis import limits, records, rules
 from headrace.services.kinesis.state import Shard, State, Stream
 
 _BY_NUMBER: Final = ("AT_SEQUENCE_NUMBER", "AFTER_SEQUENCE_NUMBER")
@@ -39,7 +41,11 @@ async def read(state: State, stream: Stream, shard: Shard, after: int, *, max_re
         if found and found[-1].key == records.SEAL:
             await state.sealed(stream, shard)
         if shard.record.closed_at_ms:
-            return await _read_closed(state, stream, shard, after, found)
+            if shard.record.ending < 0:
+                await state.settle(stream)
+            if not found:
+                found = await _read_to_end(state, shard, after, max_records=max_records, max_bytes=max_bytes)
+            return _read_closed(state, shard, after, found)
         if not found:
             return Batch(found, after, 0, 0, ended=False)
         last = found[-1].sequence
@@ -49,10 +55,24 @@ async def read(state: State, stream: Stream, shard: Shard, after: int, *, max_re
     return _batch(state, found, last, tip.last)
 
 
-async def _read_closed(state: State, stream: Stream, shard: Shard, after: int, found: list[Record]) -> Batch:
+async def _read_to_end(state: State, shard: Shard, after: int, *, max_records: int, max_bytes: int) -> list[Record]:
+    """What a closed shard holds after `after`, for sure.
+
+    That a read found nothing does not say so: what it did not see may have been appended since, before the shard's end
+    was, or its replica was behind. Once the seal was seen, no read misses what comes before it. Raises StorageError.
+    """
+    logs = state.server.engine.logs
+    if after >= shard.record.ending:
+        return []
+    for _ in range(limits.BEHIND_ATTEMPTS):
+        if (await logs.tip(shard.log)).last > shard.record.ending:
+            return await logs.read(shard.log, after, max_records=max_records, max_bytes=max_bytes)
+        await sleep(state.server.clock, limits.BEHIND_MS)
+    raise StorageError(f"The end of shard {shard.id} cannot be read yet: try again.")
+
+
+def _read_closed(state: State, shard: Shard, after: int, found: list[Record]) -> Batch:
     """What was read of a closed shard, without what does not belong to it."""
-    if shard.record.ending < 0:
-        await state.settle(stream)
     ending = shard.record.ending
     found = [record for record in found if record.sequence <= ending and record.key != records.SEAL]
     if not found:

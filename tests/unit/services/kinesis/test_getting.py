@@ -2,7 +2,9 @@
 
 import pytest
 
-from headrace.services.kinesis import limits, rules
+from headrace.errors import StorageError
+from headrace.primitives.logs import Tip
+from headrace.services.kinesis import limits, rules, shards
 from headrace.services.kinesis.iterators import Iterator, read_iterator, write_iterator
 
 from .conftest import START_MS, START_S
@@ -282,6 +284,60 @@ async def test_a_call_gives_up_to_ten_thousand_records(unlimited):
     assert again["MillisBehindLatest"] == 1500
     assert again["Records"][0]["ApproximateArrivalTimestamp"] >= START_S
     assert len((await unlimited.get(first["NextShardIterator"]))["Records"]) == 500
+
+
+# The end of a shard
+
+
+async def test_what_is_put_before_a_shard_closes_is_not_missed_by_who_has_just_found_nothing(unlimited, monkeypatch):
+    await unlimited.create()
+    logs = unlimited.server.engine.logs
+    read, seen = logs.read, []
+
+    async def read_late(*args, **kwargs):
+        found = await read(*args, **kwargs)
+        seen.append(found)
+        if len(seen) == 1:
+            await unlimited.put(b"last", "k")
+            await unlimited.split()
+        return found
+
+    iterator = await unlimited.iterator()
+    monkeypatch.setattr(logs, "read", read_late)
+    answer = await unlimited.get(iterator)
+    assert seen[0] == []
+    assert [record["Data"] for record in answer["Records"]] == [b"last"]
+    assert len(answer["ChildShards"]) == 2
+    assert "NextShardIterator" not in answer
+
+
+async def test_a_replica_that_is_behind_does_not_end_a_shard(unlimited, monkeypatch):
+    await unlimited.create()
+    logs = unlimited.server.engine.logs
+    iterator = await unlimited.iterator()
+    await unlimited.put(b"first", "k")
+    await unlimited.put(b"last", "k")
+    await unlimited.split()
+    tip, read, behind = logs.tip, logs.read, [True] * 3
+
+    async def tip_of_replica(log):
+        known = await tip(log)
+        return Tip(known.first, 1, known.last_appended_at_ms, known.bytes_kept) if behind and behind.pop() else known
+
+    async def read_of_replica(log, after, **kwargs):
+        return [] if behind else await read(log, after, **kwargs)
+
+    async def no_time(*_):
+        pass
+
+    monkeypatch.setattr(shards, "sleep", no_time)
+    monkeypatch.setattr(logs, "tip", tip_of_replica)
+    monkeypatch.setattr(logs, "read", read_of_replica)
+    answer = await unlimited.get(iterator)
+    assert [record["Data"] for record in answer["Records"]] == [b"first", b"last"]
+    behind += [True] * (limits.BEHIND_ATTEMPTS + 1)
+    with pytest.raises(StorageError):
+        await unlimited.get(iterator)
 
 
 # Keys
