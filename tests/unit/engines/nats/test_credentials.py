@@ -1,13 +1,19 @@
 """Credentials: seeds, nkeys and credentials files, against real servers that ask for them."""
 
+import asyncio
 import base64
+import json
 import os
 
 import pytest
 import trustme
 
 from headrace.engines.nats.credentials import Credentials, CredentialsWrong, Signer, crc16, read_creds
+from headrace.engines.nats.engine import NatsEngine
 from headrace.engines.nats.faults import Unavailable
+from headrace.engines.nats.options import Options
+from headrace.primitives.logs import Appending, LogSettings
+from headrace.primitives.queues import Outcome, Outgoing, QueueSettings
 
 SEED_PREFIX = bytes([18 << 3 | 20 << 3 >> 5, (20 << 3 & 31) << 3])
 """A seed (S) of a user (U)."""
@@ -74,6 +80,42 @@ async def test_a_server_takes_them_and_refuses_others(own_server, connect, how):
     await connection.flush()
     with pytest.raises(Unavailable, match="Authorization Violation"):
         await connect(server.url)
+
+
+PERMITTED = {
+    "publish": ["headrace.>", "$JS.API.>", "$JS.FC.>", "_INBOX.>"],
+    "subscribe": ["headrace.>", "_INBOX.>"],
+}
+"""What docs/CLUSTER.md says that a user of Headrace's must be permitted."""
+
+
+async def test_a_user_who_may_do_no_more_than_is_needed(own_server, clock):
+    user = {"user": "me", "password": "secret", "permissions": PERMITTED}
+    server = own_server(extra=f"\nauthorization {{users: {json.dumps([user])}}}\n")
+    server.launch()
+    await until_it_listens(server)
+    engines = [NatsEngine(Options(urls=server.url, user="me", password="secret"), clock) for _ in range(2)]
+    for engine in engines:
+        await engine.start()
+    one, other = engines
+    await one.queues.open("q", QueueSettings(fifo=True))
+    await one.queues.send("q", [Outgoing(body="a", header=b"", group="g", dedup_id="d")])
+    [received] = await other.queues.receive("q", max_messages=1)
+    assert await other.queues.delete("q", [received.receipt]) == [Outcome.DONE]
+    await one.logs.open("l", LogSettings(retention_ms=None))
+    waiting = asyncio.create_task(other.logs.wait("l", 0, wait_ms=20_000))
+    await one.logs.append("l", [Appending("k", b"data")] * 100)
+    assert await waiting
+    assert len(await other.logs.read("l", 0, max_records=1000, max_bytes=1 << 20)) == 100
+    await one.metadata.put("key", b"value")
+    await other.metadata.sync()
+    assert (await other.metadata.get("key")).value == b"value"
+    lease = await one.metadata.lease("work", holder="me", ttl_ms=5000)
+    assert lease is not None
+    await lease.release()
+    for engine in engines:
+        await engine.close()
+    assert "Violation" not in server.log
 
 
 async def until_it_listens(server):
