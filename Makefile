@@ -44,7 +44,7 @@ test: $(SETUP)  ## Run the whole test suite
 ROUNDS ?= 1
 SEED ?= 1
 
-test-faults: $(SETUP)  ## The cluster's failure test in full: each fault to each member, for about 20 minutes a round
+test-faults: $(SETUP)  ## The cluster's failure test in full: each fault to each member, for about half an hour a round
 	@HEADRACE_CLUSTER_ROUNDS=$(ROUNDS) HEADRACE_CLUSTER_SEED=$(SEED) $(BIN)/python -m pytest -n 0 -s tests/crash/test_cluster_faults.py $(ARGS)
 
 test-cluster: $(SETUP)  ## Run what tests the cluster engine: all SDK tests and simulations on it, the contract on three servers

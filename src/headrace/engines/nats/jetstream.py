@@ -26,7 +26,7 @@ ATTEMPT_S: Final = (0.5, 1.0, 2.0)
 """How long each attempt waits, the last one's time for all further ones. What was asked may have been sent to a server
 that is cut off, which others do not notice for a while; the next attempt may reach another.
 """
-WRITE_ATTEMPT_S: Final = (0.5, 1.0)
+WRITE_ATTEMPT_S: Final = (0.5,)
 """The same for what is published: it is small, and asked again under the same id."""
 READ_ATTEMPT_S: Final = (0.25, 0.5, 1.0, 2.0)
 """The same for what any replica answers. Each time one of them is chosen by the servers, be it one that is paused."""
