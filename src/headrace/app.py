@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import functools
-from collections.abc import Awaitable, Callable, Coroutine, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from types import ModuleType
 from typing import Any, Final
 
@@ -64,6 +64,7 @@ class App:
             base_url=settings.base_url,
             invoke=self._invoke,
             prepare=self._prepare,
+            prepare_together=self._prepare_together,
             channels=_channels(settings),
         )
         self.outbox = Outbox(self.server)
@@ -149,6 +150,11 @@ class App:
         self, service: str, operation: str, **caller: Any
     ) -> Callable[[dict[str, Any]], Coroutine[Any, Any, dict[str, Any]]]:
         return self.dispatcher.prepare(service, operation, **caller)
+
+    def _prepare_together(
+        self, service: str, operation: str, **caller: Any
+    ) -> Callable[[Sequence[dict[str, Any]]], Coroutine[Any, Any, None]]:
+        return self.dispatcher.prepare_together(service, operation, **caller)
 
 
 def _channels(settings: Settings) -> Channels:

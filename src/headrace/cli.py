@@ -7,6 +7,7 @@ need them, so that `headrace version` and a wrong option answer at once.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import gc
 import json
 import os
@@ -34,6 +35,8 @@ if TYPE_CHECKING:
     from headrace.app import App
 
 DEFAULTS: Final = Settings()
+START_PAUSE_S: Final = 0.5
+"""Between two tries to start."""
 TOLD_EVERY_S: Final = 10.0
 """How often a move that takes long is told of in a log."""
 
@@ -192,7 +195,6 @@ def health(url: str) -> None:
 def _serve(settings: Settings) -> None:
     import uvloop
 
-    from headrace.app import App
     from headrace.errors import StorageError
     from headrace.logging_setup import set_up_logging
 
@@ -202,7 +204,7 @@ def _serve(settings: Settings) -> None:
         return
     try:
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-            runner.run(_until_stopped(App(settings)))
+            runner.run(_until_stopped(settings))
     except (SettingsError, StorageError) as error:
         _fail(str(error))
     except OSError as error:
@@ -219,10 +221,8 @@ def _supervise(settings: Settings) -> None:
         _fail(str(error))
 
 
-async def _until_stopped(app: App) -> None:
+async def _until_stopped(settings: Settings) -> None:
     """Serve until a signal asks for the end; a second one ends the process without waiting for calls in progress."""
-    from headrace.app import run
-
     stop = asyncio.Event()
 
     def ask() -> None:
@@ -239,7 +239,28 @@ async def _until_stopped(app: App) -> None:
         loop.add_signal_handler(number, ask)
     if os.environ.get("HEADRACE_SUPERVISED"):
         loop.add_reader(sys.stdin.fileno(), left)
-    await run(app, stop, _announce)
+    await _run_patiently(settings, stop)
+
+
+async def _run_patiently(settings: Settings, stop: asyncio.Event) -> None:
+    """Run the server; from the beginning again, for a while, when its store does not answer at the start."""
+    import structlog
+
+    from headrace.app import App, run
+    from headrace.errors import StorageUnavailable
+
+    until_s = time.monotonic() + limits.START_PATIENCE_S
+    while not stop.is_set():
+        try:
+            await run(App(settings), stop, _announce)
+        except StorageUnavailable as error:
+            if time.monotonic() > until_s:
+                raise
+            structlog.get_logger().warning("start_waits", reason=str(error))
+        else:
+            return
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(stop.wait(), START_PAUSE_S)
 
 
 def _announce(app: App) -> None:

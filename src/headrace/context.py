@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from contextvars import ContextVar
 from typing import Any, Final, Protocol
 
@@ -54,6 +54,18 @@ class Prepare(Protocol):
         """What calls the operation; calling it raises ServiceError when the principal may not."""
 
 
+class PrepareTogether(Protocol):
+    """Make ready to call one operation many times at once, all calls or none: as `Prepare`, with no results.
+
+    Only for operations that have such a way, `<name>_together` beside the function that carries them out.
+    """
+
+    def __call__(
+        self, service: str, operation: str, *, principal: Principal, region: str
+    ) -> Callable[[Sequence[dict[str, Any]]], Coroutine[Any, Any, None]]:
+        """What makes the calls, given the parameters of each; raises ServiceError as any of them does."""
+
+
 class Channels(msgspec.Struct, frozen=True, kw_only=True):
     """How messages leave for people: what is "" there is no way for, and such messages go to the outbox.
 
@@ -86,6 +98,7 @@ class Server(msgspec.Struct):
     """`http://127.0.0.1:4566`: for URLs built outside a request (resources at start, deliveries)."""
     invoke: Invoke
     prepare: Prepare
+    prepare_together: PrepareTogether
     channels: Channels = Channels()
     kept: dict[str, Any] = {}
     """What is kept for the process by name, where a service's state is not at hand; a reset empties it."""

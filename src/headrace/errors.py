@@ -34,6 +34,10 @@ class StorageError(Exception):
     """
 
 
+class StorageUnavailable(StorageError):
+    """The store did not answer; it may a moment later. Whether what was asked for was done is not known."""
+
+
 class StorageFull(StorageError):
     """No room left on the device that holds the data."""
 

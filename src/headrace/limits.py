@@ -7,6 +7,9 @@ from typing import Final
 MAX_REQUEST_BYTES: Final = 16 * 1024 * 1024
 """Largest request body read. AWS: PutRecords takes 10 MiB of records, base64 makes that 13.4 MiB of JSON."""
 
+START_PATIENCE_S: Final = 60.0
+"""How long a server that starts tries again when its store does not answer: a cluster may be electing leaders."""
+
 MAX_HEAD_BYTES: Final = 8 * 1024
 """Longest request line and headers of an HTTP/1.1 request; a longer one is answered 431.
 

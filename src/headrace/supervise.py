@@ -19,6 +19,7 @@ import click
 import msgspec
 import structlog
 
+from headrace import limits
 from headrace.settings import EMBEDDED, Settings
 
 log = structlog.get_logger()
@@ -26,7 +27,7 @@ log = structlog.get_logger()
 READY: Final = b"headrace ready on "
 SUPERVISED: Final = "HEADRACE_SUPERVISED"
 """Set in the environment of the processes: they end when their standard input does."""
-START_S: Final = 60.0
+START_S: Final = limits.START_PATIENCE_S + 30.0
 """How long a process may take until it accepts requests."""
 STOP_S: Final = 30.0
 RESTART_PAUSE_S: Final = 1.0

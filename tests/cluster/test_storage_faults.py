@@ -139,6 +139,27 @@ def test_no_majority(tmp_path, serve_on):
             server.kill()
 
 
+def test_a_process_that_starts_while_there_is_no_majority(tmp_path, serve_on):
+    servers = asyncio.run(start_cluster(tmp_path, 3))
+    try:
+        serve_on(*servers, replicas=3).stop()
+        for server in servers[1:]:
+            server.kill()
+        with ThreadPoolExecutor(1) as pool:
+            starting = pool.submit(serve_on, *servers, replicas=3)
+            with pytest.raises(TimeoutError):
+                starting.result(timeout=12)
+            for server in servers[1:]:
+                asyncio.run(server.start())
+            process = starting.result(timeout=ANSWERED_S)
+        assert "start_waits" in process.log
+        for call in set_up(process).values():
+            call()
+    finally:
+        for server in servers:
+            server.kill()
+
+
 def test_nats_is_gone_and_returns(own_server, serve_on):
     server = own_server()
     process = serve_on(server)

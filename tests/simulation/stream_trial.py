@@ -101,6 +101,7 @@ class StreamTrial:
             base_url="http://localhost:4566",
             invoke=no_other_service,
             prepare=no_other_service,
+            prepare_together=no_other_service,
         )
         self.state = State(server)
 

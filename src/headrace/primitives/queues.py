@@ -11,7 +11,7 @@ milliseconds on the engine's clock. Every call that changes something returns on
 from __future__ import annotations
 
 import enum
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Protocol
 
 import msgspec
@@ -125,6 +125,13 @@ class Queues(Protocol):
 
     async def send(self, queue: str, messages: Sequence[Outgoing]) -> list[Sent]:
         """Store the messages, all or none, in order. Raises QueueMissing."""
+
+    async def send_together(self, sends: Mapping[str, Sequence[Outgoing]]) -> dict[str, list[Sent]]:
+        """Store what each of several queues is to get, in order.
+
+        On an engine of one process all is stored, or nothing. Elsewhere that holds for each queue by itself: when this
+        raises, others may have got theirs. Raises QueueMissing.
+        """
 
     async def receive(
         self,

@@ -7,7 +7,7 @@ botocore.
 from __future__ import annotations
 
 import gzip
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from importlib import resources
 from pathlib import Path
 from types import ModuleType
@@ -24,6 +24,9 @@ from headrace.wire.shapes import Member, Shape
 Action = Callable[[Context, dict[str, Any]], Coroutine[Any, Any, dict[str, Any]]]
 """What carries an operation out: from parameters to result, both by the model's member names."""
 
+Together = Callable[[Context, Sequence[dict[str, Any]]], Coroutine[Any, Any, None]]
+"""What carries out many calls of an operation as one."""
+
 
 class Operation(msgspec.Struct, frozen=True, eq=False):
     """One AWS action: the shapes of what goes in and comes out, and what carries it out."""
@@ -35,6 +38,7 @@ class Operation(msgspec.Struct, frozen=True, eq=False):
     result_wrapper: str
     """The element around a Query result; "" when there is none."""
     action: Action
+    together: Together | None = None
     event_member: str = ""
     """The member of the output that is an async iterator of events; "" where the answer comes whole."""
 
@@ -120,13 +124,15 @@ def read_service(name: str, operations: ModuleType) -> Service:
             overlay.result_wrapper.format(operation=raw.name) if raw.output.shape else ""
         )
         output = shapes.get(raw.output.shape)
+        function = botocore.xform_name(raw.name)
         service.operations[raw.name] = Operation(
             name=raw.name,
             service=service,
             input=shapes.get(raw.input.shape),
             output=output,
             result_wrapper=wrapper,
-            action=getattr(operations, botocore.xform_name(raw.name), None) or _unsupported(service, raw.name),
+            action=getattr(operations, function, None) or _unsupported(service, raw.name),
+            together=getattr(operations, f"{function}_together", None),
             event_member=next((name for name, member in output.members.items() if member.shape.streams), ""),
         )
     return service

@@ -6,7 +6,7 @@ import asyncio
 import itertools
 import logging
 import uuid
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from http import HTTPStatus
 from typing import Any
 
@@ -93,6 +93,22 @@ class Dispatcher:
         def call(params: dict[str, Any]) -> Coroutine[Any, Any, dict[str, Any]]:
             self._authorise(principal, called, params)
             return called.action(context, params)
+
+        return call
+
+    def prepare_together(
+        self, service: str, operation: str, *, principal: Principal, region: str
+    ) -> Callable[[Sequence[dict[str, Any]]], Coroutine[Any, Any, None]]:
+        """Make ready to call an operation many times at once (`context.PrepareTogether`)."""
+        called = self._catalog.services[service].operation(operation)
+        context = self._context_within(called, principal, region)
+        together = called.together
+        assert together is not None, f"there is no {operation} of many calls"
+
+        def call(calls: Sequence[dict[str, Any]]) -> Coroutine[Any, Any, None]:
+            for params in calls:
+                self._authorise(principal, called, params)
+            return together(context, calls)
 
         return call
 

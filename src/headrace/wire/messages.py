@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import functools
 from collections.abc import AsyncIterator
-from typing import Any, Final, Protocol
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from headrace import limits
 from headrace.errors import ServiceError
 from headrace.wire.fields import parse_fields
+
+if TYPE_CHECKING:
+    from headrace.wire.auth.sigv4 import Caller
 
 MAX_DRAINED_BYTES: Final = 4 * limits.MAX_REQUEST_BYTES
 """How much of a body that is too large is read on, so that its sender comes to read the answer."""
@@ -64,7 +67,7 @@ class Exchange(Protocol):
 class Request:
     """One request: its head, its whole body (once read), and the id it is known by."""
 
-    __slots__ = ("_fields", "_scope", "body", "headers", "id", "method", "path")
+    __slots__ = ("_fields", "_scope", "body", "caller", "headers", "id", "method", "path")
 
     def __init__(self, scope: Scope, request_id: str) -> None:
         self._scope = scope
@@ -73,6 +76,8 @@ class Request:
         self.path = scope.path
         self.headers = scope.headers
         self.body = b""
+        self.caller: Caller | None = None
+        """Who sent it, once that was asked (`sigv4.authenticate`)."""
         self._fields: dict[str, str] | None = None
 
     @property

@@ -123,6 +123,7 @@ def dispatcher(operations) -> Dispatcher:
         base_url="http://base.test",
         invoke=None,
         prepare=None,
+        prepare_together=None,
     )
     control = Control(health=lambda: {"status": "ok"}, reset=None, advance=None)
     catalog = Catalog({"sqs": operations, "kinesis": operations})

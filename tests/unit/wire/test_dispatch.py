@@ -162,6 +162,25 @@ class TestInvoke:
             await dispatcher.invoke("sqs", "SendMessage", params, principal=CALLER, region="eu-west-1")
 
 
+class TestPrepareTogether:
+    async def test_makes_all_calls_as_one(self, operations, request):
+        async def send_message_together(ctx, calls):
+            assert (ctx.principal, ctx.region, ctx.base_url) == (CALLER, "eu-west-1", "http://base.test")
+            made.append([each["MessageBody"] for each in calls])
+
+        made = []
+        operations.send_message_together = send_message_together
+        dispatcher = request.getfixturevalue("dispatcher")
+        call = dispatcher.prepare_together("sqs", "SendMessage", principal=CALLER, region="eu-west-1")
+        await call([{"MessageBody": "a"}, {"MessageBody": "b"}])
+        await call([{"MessageBody": "c"}])
+        assert made == [["a", "b"], ["c"]]
+
+    async def test_only_for_what_has_such_a_way(self, dispatcher):
+        with pytest.raises(AssertionError, match="no ReceiveMessage of many calls"):
+            dispatcher.prepare_together("sqs", "ReceiveMessage", principal=CALLER, region="eu-west-1")
+
+
 SUBSCRIBE = {"Content-Type": "application/x-amz-json-1.1", "X-Amz-Target": "Kinesis_20131202.SubscribeToShard"}
 CONSUMER = "arn:aws:kinesis:us-east-1:000000000000:stream/s/consumer/c:1"
 POSITION = b'{"ConsumerARN": "%s", "ShardId": "s", "StartingPosition": {"Type": "LATEST"}}' % CONSUMER.encode()

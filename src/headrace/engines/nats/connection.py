@@ -95,7 +95,7 @@ class Connection:
         """Connect to one of the servers. Raises StorageError when none can be reached or all refuse."""
         self._closed = False
         if not await self._connect_once():
-            raise Unavailable(f"No NATS server can be used at {self._named()}: {self._why}.")
+            raise StorageError(f"No NATS server can be used at {self._named()}: {self._why}.")
         self._spawn(self._watch())
 
     async def close(self) -> None:

@@ -8,6 +8,7 @@ from typing import Final
 from headrace.clock import Clock, VirtualClock
 from headrace.engines.nats.connection import Connection
 from headrace.engines.nats.embedded import EmbeddedServer
+from headrace.engines.nats.faults import NoResponders
 from headrace.engines.nats.jetstream import JetStream
 from headrace.engines.nats.logs import NatsLogs
 from headrace.engines.nats.metadata import NatsMetadata
@@ -15,6 +16,7 @@ from headrace.engines.nats.mirror import Mirror
 from headrace.engines.nats.options import Options, servers
 from headrace.engines.nats.queues import NatsQueues
 from headrace.engines.nats.transfer_mark import Mark
+from headrace.errors import StorageError
 
 QUIET_ROUNDS: Final = 20
 """Times that a virtual clock lets what waits for NATS come to rest, at most, between two of its moments."""
@@ -68,7 +70,12 @@ class NatsEngine:
         if self._server is not None:
             await self._server.start()
         await self.connection.start()
-        await self.mirror.start()
+        try:
+            await self.mirror.start()
+        except NoResponders as error:
+            if self.connection.info.get("jetstream"):
+                raise
+            raise StorageError("JetStream is off on these NATS servers: start them with --jetstream.") from error
 
     async def disconnect(self) -> None:
         """Undo `connect`."""

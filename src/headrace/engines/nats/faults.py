@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from headrace.errors import StorageError, StorageFull
+from headrace.errors import StorageError, StorageFull, StorageUnavailable
 
 
-class Unavailable(StorageError):
+class Unavailable(StorageUnavailable):
     """No answer from NATS: no server reachable, the connection lost, or no answer in time.
 
     Whether a change that was asked for was made is not known.

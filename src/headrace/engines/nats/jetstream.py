@@ -145,8 +145,10 @@ class JetStream:
                 if loop.time() + pause_s >= deadline_s:
                     raise
             except ApiError as refused:
-                if refused.error not in _NO_LEADER or loop.time() + pause_s >= deadline_s:
+                if refused.error not in _NO_LEADER:
                     raise
+                if loop.time() + pause_s >= deadline_s:
+                    raise Unavailable(str(refused)) from refused
             await asyncio.sleep(pause_s)
             pause_s = min(MAX_PAUSE_S, 2 * pause_s)
 

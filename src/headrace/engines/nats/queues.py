@@ -19,7 +19,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import secrets
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 import msgspec
@@ -167,6 +167,16 @@ class NatsQueues:
     async def send(self, queue: str, messages: Sequence[Outgoing]) -> list[Sent]:
         """See `Queues.send`."""
         sent: list[Sent] = await self._ask(queue, SendRequest(list(messages)))
+        return sent
+
+    async def send_together(self, sends: Mapping[str, Sequence[Outgoing]]) -> dict[str, list[Sent]]:
+        """See `Queues.send_together`."""
+        answers = await asyncio.gather(*(self.send(*each) for each in sends.items()), return_exceptions=True)
+        sent: dict[str, list[Sent]] = {}
+        for queue, answer in zip(sends, answers, strict=True):
+            if isinstance(answer, BaseException):
+                raise answer
+            sent[queue] = answer
         return sent
 
     async def receive(

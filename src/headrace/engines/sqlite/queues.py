@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from types import ModuleType
 from typing import Final
 
@@ -121,6 +121,15 @@ class SqliteQueues:
             self._waiting.wake_sent(state, len(sent))
         return sent
 
+    async def send_together(self, sends: Mapping[str, Sequence[Outgoing]]) -> dict[str, list[Sent]]:
+        """See `Queues.send_together`."""
+        states = await self._all_ready(sends)
+        sent = await self._database.write(_send_each, self._connection, states, sends, self._clock.now_ms())
+        for state in states:
+            if state.waiters:
+                self._waiting.wake_sent(state, len(sent[state.name]))
+        return sent
+
     async def receive(
         self,
         queue: str,
@@ -226,6 +235,15 @@ class SqliteQueues:
                 task.add_done_callback(lambda _: self._loading.pop(queue, None))
             if await asyncio.shield(task) is None:
                 raise QueueMissing(queue)
+
+    async def _all_ready(self, queues: Collection[str]) -> list[QueueState]:
+        """The open queues, as `_state` gives each, all at the same moment. Raises QueueMissing."""
+        while True:
+            states = [state for queue in queues if (state := self._ready(queue)) is not None]
+            if len(states) == len(queues):
+                return states
+            for queue in queues:
+                await self._state(queue)
 
     async def _load(self, queue: str) -> QueueState | None:
         found = await self._database.read(lambda: self._connection.execute(_FIND, (queue,)).fetchone())
@@ -375,3 +393,14 @@ class SqliteQueues:
 def _newest(state: QueueState) -> int:
     """The greatest id that a message of the queue has."""
     return sweeps.span(state.number)[0] + state.next_sequence - 1
+
+
+def _send_each(
+    connection: Connection, states: Iterable[QueueState], sends: Mapping[str, Sequence[Outgoing]], now_ms: int
+) -> dict[str, list[Sent]]:
+    # Rows of several queues in one statement would cost more than a statement for each queue: SQLite keeps copies of
+    # the pages that a statement of many rows changes.
+    return {
+        state.name: (fifo.send if state.fifo else standard.send)(connection, state, sends[state.name], now_ms)
+        for state in states
+    }

@@ -104,8 +104,9 @@ class Fanout:
         is to try again.
         """
         in_one = also if self._one_process else ()
+        straight = self._send_alone if len(plan) == 1 else self._send_together
         try:
-            if in_one or not await self._send_alone(plan):
+            if in_one or not await straight(plan):
                 await self._carry_out(plan, in_one)
             if not self._one_process:
                 for each in also:
@@ -119,8 +120,6 @@ class Fanout:
 
         If not, nothing has happened yet.
         """
-        if len(plan) != 1:
-            return False
         [(subscription, publications)] = plan.items()
         if not subscription.warm or subscription.queue is None or len(publications) != 1:
             return False
@@ -132,6 +131,24 @@ class Fanout:
         except ServiceError:
             return False
         _log_delivered(subscription, publications)
+        return True
+
+    async def _send_together(self, plan: Plan) -> bool:
+        """Carry out a plan that is for known queues alone as one call; whether it was such a one, and went well.
+
+        If not, nothing has happened yet.
+        """
+        region = _one_region(plan) if self._one_process else ""
+        if not region:
+            return False
+        wrappers = await self._wrap(plan)
+        calls = [entry for each in plan.items() for entry in _entries(*each, wrappers)]
+        try:
+            await self._state.queue_calls.send_together(next(iter(plan)).topic, region, calls)
+        except ServiceError:
+            return False
+        for each in plan.items():
+            _log_delivered(*each)
         return True
 
     async def _carry_out(self, plan: Plan, also: Sequence[Coroutine[Any, Any, Any]]) -> None:
@@ -249,18 +266,33 @@ class Fanout:
             await self._store(subscription, [publication])
 
 
+def _one_region(plan: Plan) -> str:
+    """The region of all queues that a plan of a standard topic is for; "" if there is anything else to it."""
+    region = ""
+    for subscription in plan:
+        queue = subscription.queue
+        if queue is None or not subscription.warm or subscription.topic.fifo:
+            return ""
+        if queue[0] != region:
+            if region:
+                return ""
+            region = queue[0]
+    return region
+
+
 def _entries(
     subscription: Subscription, publications: Sequence[Publication], wrappers: dict[int, Wrapper]
 ) -> list[dict[str, Any]]:
-    """What a subscription's queue is sent."""
+    """What a subscription's queue is sent: SendMessage's parameters for each publication."""
     assert subscription.queue is not None
     raw, fifo = subscription.raw, subscription.queue[2].endswith(FIFO_SUFFIX)
-    return [
-        queue_messages.entry(
-            each, each.text_for("sqs") if raw else wrappers[id(each)].body(subscription.arn), raw=raw, fifo=fifo
-        )
-        for each in publications
-    ]
+    entries = []
+    for each in publications:
+        body = each.text_for("sqs") if raw else wrappers[id(each)].body(subscription.arn)
+        entry = queue_messages.entry(each, body, raw=raw, fifo=fifo)
+        entry["QueueUrl"] = subscription.queue_url
+        entries.append(entry)
+    return entries
 
 
 def _log_delivered(subscription: Subscription, publications: Sequence[Publication]) -> None:

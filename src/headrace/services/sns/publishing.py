@@ -32,7 +32,7 @@ async def publish(ctx: Context, params: dict[str, Any]) -> dict[str, Any]:
     phone: str | None = params.get("PhoneNumber")
     topic_arn: str | None = params.get("TopicArn")
     target: str | None = params.get("TargetArn")
-    if len([each for each in (phone, topic_arn, target) if each is not None]) != 1:
+    if (phone is None) + (topic_arn is None) + (target is None) != 2:  # noqa: PLR2004 - one of three is given
         raise rules.invalid_parameter("TopicArn or TargetArn or PhoneNumber Reason: exactly one must be given")
     if phone is not None:
         return await _publish_to_phone(ctx, phone, params)

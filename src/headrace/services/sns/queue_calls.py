@@ -11,7 +11,7 @@ from headrace.services.sns import limits, queue_messages
 from headrace.services.sns.together import Together
 
 if TYPE_CHECKING:
-    from headrace.services.sns.state import Subscription
+    from headrace.services.sns.state import Subscription, Topic
 
 Answer = Coroutine[Any, Any, dict[str, Any]]
 
@@ -22,6 +22,7 @@ class QueueCalls:
     def __init__(self, server: Server) -> None:
         self._server = server
         self._prepared: dict[tuple[str, str, str], Callable[[dict[str, Any]], Answer]] = {}
+        self._together: dict[tuple[str, str], Callable[[Sequence[dict[str, Any]]], Coroutine[Any, Any, None]]] = {}
 
     def send(self, subscription: Subscription, entries: Sequence[dict[str, Any]]) -> Answer:
         """Send messages to a subscription's queue: one by itself, several (ten at most) as a batch with the ids 0, 1, …
@@ -29,10 +30,23 @@ class QueueCalls:
         Awaiting it raises the ServiceError that the queue answers with.
         """
         if len(entries) == 1:
-            entry = entries[0]
-            entry["QueueUrl"] = subscription.queue_url
-            return self._call("SendMessage", subscription)(entry)
+            return self._call("SendMessage", subscription)(entries[0])
         return self._send_batch(subscription, entries)
+
+    def send_together(self, topic: Topic, region: str, calls: Sequence[dict[str, Any]]) -> Coroutine[Any, Any, None]:
+        """Send messages to queues of one region, each as SendMessage's parameters say; all, or none.
+
+        Awaiting it raises the ServiceError that any of the queues answers with. For engines of one process.
+        """
+        key = (region, topic.account)
+        prepared = self._together.get(key)
+        if prepared is None:
+            if len(self._together) >= limits.CALLS_PREPARED:
+                self._together.clear()
+            sender = queue_messages.principal(topic.account)
+            prepared = self._server.prepare_together("sqs", "SendMessage", principal=sender, region=region)
+            self._together[key] = prepared
+        return prepared(calls)
 
     async def _send_batch(self, subscription: Subscription, entries: Sequence[dict[str, Any]]) -> dict[str, Any]:
         for at, each in enumerate(entries):

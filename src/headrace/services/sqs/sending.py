@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 from typing import Any, Final
 
 from headrace.context import Context
@@ -34,6 +35,27 @@ async def send_message(ctx: Context, params: dict[str, Any]) -> dict[str, Any]:
     except QueueMissing:
         raise rules.no_such_queue() from None
     return _complete(result, sent[0], queue)
+
+
+async def send_message_together(ctx: Context, calls: Sequence[dict[str, Any]]) -> None:
+    """Make many calls of SendMessage as one, for another service: `calls` are the parameters of each.
+
+    On an engine of one process all messages are sent, or none. Raises what SendMessage raises for any of them.
+    """
+    state: State = ctx.state
+    sender = ctx.principal.user_id
+    sends: dict[str, list[Outgoing]] = {}
+    for params in calls:
+        url = params["QueueUrl"]
+        queue = state.urls.get((url, ctx.region, ctx.principal.account)) or await state.find(ctx, url)
+        message, _, _ = prepare(queue, params, sender)
+        if queue.fifo:
+            queue.throttle(ctx.server, Action.SEND, (message.group or "",))
+        sends.setdefault(queue.arn, []).append(message)
+    try:
+        await ctx.server.engine.queues.send_together(sends)
+    except QueueMissing:
+        raise rules.no_such_queue() from None
 
 
 async def send_message_batch(ctx: Context, params: dict[str, Any]) -> dict[str, Any]:

@@ -36,6 +36,12 @@ class Caller(msgspec.Struct, frozen=True):
 
 def authenticate(request: Request) -> Caller:
     """Who sent the request. Raises ServiceError when it is not signed in a header and its fields cannot be read."""
+    if request.caller is None:
+        request.caller = _read_caller(request)
+    return request.caller
+
+
+def _read_caller(request: Request) -> Caller:
     header = request.headers.get("authorization")
     if header is not None:
         return read_authorization(header)

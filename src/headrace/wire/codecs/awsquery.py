@@ -28,13 +28,27 @@ _DECLARATION: Final = '<?xml version="1.0"?>'
 _METHODS: Final = frozenset({"GET", "POST"})
 
 
+class _Frame:
+    """What every answer of an operation has around its result (`write`, None without one) and the request's id."""
+
+    __slots__ = ("after", "before", "between", "write")
+
+    def __init__(self, operation: Operation) -> None:
+        wrapper = operation.result_wrapper
+        self.before = f'{_DECLARATION}<{operation.name}Response xmlns="{operation.service.xml_namespace}">'
+        self.before += f"<{wrapper}>" if wrapper else ""
+        self.write: Write | None = writer(operation.output) if wrapper else None
+        self.between = (f"</{wrapper}>" if wrapper else "") + "<ResponseMetadata><RequestId>"
+        self.after = f"</RequestId></ResponseMetadata></{operation.name}Response>"
+
+
 class QueryCodec:
     """The protocol, for all services. Readers and writers are compiled on an operation's first call."""
 
     def __init__(self, catalog: Catalog) -> None:
         self._services = catalog.services
         self._readers: dict[Operation, tuple[Read, Check]] = {}
-        self._writers: dict[Operation, Write] = {}
+        self._frames: dict[Operation, _Frame] = {}
         self._paths = [
             (re.compile(pattern), service) for service in self._services.values() for pattern in service.overlay.paths
         ]
@@ -83,16 +97,13 @@ class QueryCodec:
 
     def encode(self, operation: Operation, result: dict[str, Any], request_id: str) -> Response:
         """The answer that carries an operation's result."""
-        write = self._writers.get(operation)
-        if write is None:
-            write = self._writers[operation] = writer(operation.output)
-        out = [_DECLARATION, f'<{operation.name}Response xmlns="{operation.service.xml_namespace}">']
-        if operation.result_wrapper:
-            out.append(f"<{operation.result_wrapper}>")
-            write(result, out)
-            out.append(f"</{operation.result_wrapper}>")
-        out.append(f"<ResponseMetadata><RequestId>{request_id}</RequestId></ResponseMetadata>")
-        out.append(f"</{operation.name}Response>")
+        frame = self._frames.get(operation)
+        if frame is None:
+            frame = self._frames[operation] = _Frame(operation)
+        out = [frame.before]
+        if frame.write is not None:
+            frame.write(result, out)
+        out += (frame.between, request_id, frame.after)
         return _answer(200, request_id, out)
 
     def refuse(self, service: Service | None, error: ServiceError, request_id: str) -> Response:

@@ -65,7 +65,7 @@ def _reader(shape: Shape, made: dict[str, Read]) -> Read:
 
 
 def _structure(shape: Shape, made: dict[str, Read]) -> Read:
-    members: dict[str, tuple[str, Read]] = {}
+    members: dict[str, tuple[str, Read, bool]] = {}
 
     def read(node: Node, path: str) -> dict[str, Any]:
         if isinstance(node, str):
@@ -74,13 +74,16 @@ def _structure(shape: Shape, made: dict[str, Read]) -> Read:
         values = {}
         for query_name, value in node.items():
             if (member := members.get(query_name)) is not None:
-                name, read_member = member
-                values[name] = read_member(value, prefix + query_name)
+                name, read_member, is_text = member
+                # Most members are texts, which stand as they are.
+                plain = is_text and isinstance(value, str)
+                values[name] = value if plain else read_member(value, prefix + query_name)
         return values
 
     made[shape.name] = read
     for name, member in shape.members.items():
-        members[member.query_name] = name, _reader(member.shape, made)
+        is_text = _SCALARS.get(member.shape.kind) is _string
+        members[member.query_name] = name, _reader(member.shape, made), is_text
     return read
 
 

@@ -11,6 +11,7 @@ from headrace.engines.nats.connection import Connection
 from headrace.engines.nats.embedded import free_port
 from headrace.engines.nats.faults import NoResponders, TooLarge, Unavailable
 from headrace.engines.nats.options import Options
+from headrace.errors import StorageError
 
 GUARD_S = 20
 
@@ -119,7 +120,7 @@ async def test_a_callback_that_fails_takes_nothing_along(connect):
 
 async def test_no_server():
     connection = Connection(Options(urls=f"nats://127.0.0.1:{free_port()}"))
-    with pytest.raises(Unavailable, match="No NATS server can be used at"):
+    with pytest.raises(StorageError, match="No NATS server can be used at"):
         await connection.start()
     await connection.close()
 
@@ -189,5 +190,5 @@ async def test_what_does_not_speak_nats(connect):
 
     async with await asyncio.start_server(serve, "127.0.0.1", 0) as server:
         port = server.sockets[0].getsockname()[1]
-        with pytest.raises(Unavailable, match="does not speak NATS"):
+        with pytest.raises(StorageError, match="does not speak NATS"):
             await connect(f"nats://127.0.0.1:{port}")

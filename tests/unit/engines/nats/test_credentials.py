@@ -10,8 +10,8 @@ import trustme
 
 from headrace.engines.nats.credentials import Credentials, CredentialsWrong, Signer, crc16, read_creds
 from headrace.engines.nats.engine import NatsEngine
-from headrace.engines.nats.faults import Unavailable
 from headrace.engines.nats.options import Options
+from headrace.errors import StorageError
 from headrace.primitives.logs import Appending, LogSettings
 from headrace.primitives.queues import Outcome, Outgoing, QueueSettings
 
@@ -78,7 +78,7 @@ async def test_a_server_takes_them_and_refuses_others(own_server, connect, how):
     await until_it_listens(server)
     connection = await connect(server.url, **given)
     await connection.flush()
-    with pytest.raises(Unavailable, match="Authorization Violation"):
+    with pytest.raises(StorageError, match="Authorization Violation"):
         await connect(server.url)
 
 
@@ -135,5 +135,5 @@ async def test_tls(own_server, connect, tmp_path, scheme):
     url = server.url.replace("nats", scheme, 1)
     connection = await connect(url, tls_ca=str(tmp_path / "ca.pem"))
     await connection.flush()
-    with pytest.raises(Unavailable, match="certificate"):
+    with pytest.raises(StorageError, match="certificate"):
         await connect(url)

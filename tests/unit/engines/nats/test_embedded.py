@@ -6,7 +6,6 @@ import pytest
 
 from headrace.engines.nats import embedded
 from headrace.engines.nats.embedded import EmbeddedServer, NatsServer
-from headrace.engines.nats.faults import Unavailable
 from headrace.engines.nats.jetstream import JetStream
 from headrace.errors import StorageError, StorageLocked
 
@@ -31,7 +30,7 @@ async def test_it_asks_for_its_token(serve, connect):
     await server.start()
     connection = await connect(server.url)
     await connection.flush()
-    with pytest.raises(Unavailable, match="Authorization Violation"):
+    with pytest.raises(StorageError, match="Authorization Violation"):
         await connect(server.url.replace(server.url.partition("//")[2].partition("@")[0] + "@", ""))
 
 

@@ -10,7 +10,6 @@ import trustme
 from headrace.clock import SystemClock
 from headrace.engines.nats.credentials import Signer, crc16
 from headrace.engines.nats.engine import NatsEngine
-from headrace.engines.nats.faults import Unavailable
 from headrace.engines.nats.options import Options
 from headrace.errors import StorageError
 from headrace.primitives.logs import Appending, LogSettings
@@ -87,7 +86,7 @@ async def test_a_credentials_file(own_server, tmp_path):
     )
     await use(engine_on(server, creds=str(file)))
     file.write_text(file.read_text().replace(user, new_key(USER)))
-    with pytest.raises(Unavailable, match="Authorization Violation"):
+    with pytest.raises(StorageError, match="Authorization Violation"):
         await engine_on(server, creds=str(file)).start()
 
 
@@ -102,8 +101,17 @@ async def test_a_client_certificate(own_server, tmp_path):
     server = own_server(extra=f"\ntls {json.dumps(tls)}\n")
     await server.start()
     await use(engine_on(server, tls_ca=paths["ca"], tls_cert=paths["own_cert"], tls_key=paths["own_key"]))
-    with pytest.raises(Unavailable, match="No NATS server can be used"):
+    with pytest.raises(StorageError, match="No NATS server can be used"):
         await engine_on(server, tls_ca=paths["ca"]).start()
+
+
+async def test_a_server_without_jetstream(own_server):
+    server = own_server(extra="\njetstream: false\n")
+    await server.start()
+    engine = engine_on(server)
+    with pytest.raises(StorageError, match="JetStream is off"):
+        await engine.start()
+    await engine.close()
 
 
 async def test_a_user_who_may_use_a_prefix_alone(own_server):

@@ -130,6 +130,7 @@ class Stage:
             base_url="http://localhost:4566",
             invoke=no_other_service,
             prepare=no_other_service,
+            prepare_together=no_other_service,
         )
         self._state = State(server)
         await self._state.start()

@@ -47,6 +47,7 @@ def server(signer) -> Server:
         base_url="http://localhost:4566",
         invoke=no_service,
         prepare=no_service,
+        prepare_together=no_service,
         kept={"sns.signing": signer},
     )
 

@@ -114,6 +114,7 @@ class Refusing:
     def __init__(self, stage, monkeypatch, code, times):
         self.left = times
         prepare = stage.app.server.prepare
+        prepare_together = stage.app.server.prepare_together
         invoke = stage.app.server.invoke
 
         def refuse():
@@ -130,12 +131,23 @@ class Refusing:
 
             return send
 
+        def prepare_together_refusing(service, operation, **caller):
+            call = prepare_together(service, operation, **caller)
+
+            async def send(calls):
+                if self.left:
+                    raise refuse()
+                await call(calls)
+
+            return send
+
         async def invoke_refusing(service, operation, params, **caller):
             if self.left and operation.startswith("SendMessage"):
                 raise refuse()
             return await invoke(service, operation, params, **caller)
 
         monkeypatch.setattr(stage.app.server, "prepare", prepare_refusing)
+        monkeypatch.setattr(stage.app.server, "prepare_together", prepare_together_refusing)
         monkeypatch.setattr(stage.app.server, "invoke", invoke_refusing)
 
 
@@ -155,6 +167,53 @@ async def test_a_queue_that_refuses_loses_the_message_to_the_dead_letter_queue(s
     await stage.call("sns", "Publish", TopicArn=topic, Message="text")
     assert await stage.bodies("dead") == ["text"]
     assert await stage.bodies("q") == []
+
+
+@pytest.mark.parametrize("batch", [False, True])
+async def test_one_of_many_queues_refuses(stage, commits, batch):
+    small, dead = await stage.queue("small", MaximumMessageSize="1024"), await stage.queue("dead")
+    others = [await stage.queue(f"q{number}") for number in range(3)]
+    topic = await stage.topic(*others)
+    await stage.subscribe(topic, small, RedrivePolicy=f'{{"deadLetterTargetArn": "{dead}"}}')
+    await stage.call("sns", "Publish", TopicArn=topic, Message="first")
+    commits.clear()
+    long = "x" * 2000
+    if batch:
+        entries = [{"Id": "a", "Message": "short"}, {"Id": "b", "Message": long}]
+        await stage.call("sns", "PublishBatch", TopicArn=topic, PublishBatchRequestEntries=entries)
+    else:
+        await stage.call("sns", "Publish", TopicArn=topic, Message=long)
+        assert len(commits) == 1
+    sent = ["first", "short", long] if batch else ["first", long]
+    for number in range(3):
+        assert await stage.bodies(f"q{number}") == sent
+    assert await stage.bodies("small") == sent[:-1]
+    assert await stage.bodies("dead") == [long]
+
+
+async def test_one_of_many_queues_is_gone(stage):
+    topic = await stage.topic(*[await stage.queue(f"q{number}") for number in range(3)])
+    await stage.call("sns", "Publish", TopicArn=topic, Message="first")
+    await stage.call("sqs", "DeleteQueue", QueueUrl="q1")
+    await stage.call("sns", "Publish", TopicArn=topic, Message="second")
+    for number in (0, 2):
+        assert await stage.bodies(f"q{number}") == ["first", "second"]
+
+
+async def test_queues_of_two_regions(stage, commits):
+    near = [await stage.queue(f"q{number}") for number in range(2)]
+    create = {"QueueName": "far"}
+    await stage.app.dispatcher.invoke("sqs", "CreateQueue", create, principal=ROOT, region="eu-west-1")
+    topic = await stage.topic(*near, "arn:aws:sqs:eu-west-1:000000000000:far")
+    await stage.call("sns", "Publish", TopicArn=topic, Message="first")
+    commits.clear()
+    await stage.call("sns", "Publish", TopicArn=topic, Message="second")
+    assert len(commits) == 1
+    receive = {"QueueUrl": "far", "MaxNumberOfMessages": 10}
+    far = await stage.app.dispatcher.invoke("sqs", "ReceiveMessage", receive, principal=ROOT, region="eu-west-1")
+    assert [each["Body"] for each in far["Messages"]] == ["first", "second"]
+    for number in range(2):
+        assert await stage.bodies(f"q{number}") == ["first", "second"]
 
 
 async def test_a_batch_that_a_queue_takes_in_part(stage):

@@ -49,6 +49,7 @@ async def server():
         base_url="http://localhost:4566",
         invoke=no_other_service,
         prepare=no_other_service,
+        prepare_together=no_other_service,
     )
     await engine.drain()
     await engine.close()

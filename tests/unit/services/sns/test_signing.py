@@ -35,6 +35,7 @@ def process(engine: SqliteEngine, clock: VirtualClock, **channels: str) -> Serve
         base_url="http://localhost:4566",
         invoke=no_other_service,
         prepare=no_other_service,
+        prepare_together=no_other_service,
         channels=Channels(**channels),
     )
 

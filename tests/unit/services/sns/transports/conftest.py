@@ -31,6 +31,7 @@ async def server(clock):
         base_url="http://localhost:4566",
         invoke=no_service,
         prepare=no_service,
+        prepare_together=no_service,
         channels=Channels(),
     )
     await engine.drain()
