@@ -191,5 +191,6 @@ def test_a_process_that_is_too_slow_for_nats(own_server, serve_on):
     found = {}
     while messages := slow_sqs.receive_message(QueueUrl=url, MaxNumberOfMessages=1).get("Messages"):
         found |= {message["MessageId"]: message["Body"][:2] for message in messages}
-    assert sorted(found.values()) == sorted(["fi", "la", *(body[:2] for body in bodies)])
+    # A send that was refused with a 503 and made again may have been carried out both times.
+    assert set(found.values()) == {"fi", "la", *(body[:2] for body in bodies)}
     assert {each["MessageId"] for each in sent} <= found.keys()
