@@ -1,12 +1,12 @@
 """The SQLite database under the embedded engine, and its group commit.
 
 Every statement that writes runs on the event-loop thread inside the *turn's* transaction: the first
-writer of a loop turn begins it, the loop's next turn commits it, and only then is any of its writers
-answered. One fsync so makes a whole turn's work durable. Where the device takes long to sync (measured
-at start), and where a turn has stored much, the COMMIT runs on a thread instead; writers that come
-meanwhile wait for it and then share the next turn. A statement or COMMIT that fails takes its whole
-turn back: every writer in it gets a StorageError, nothing of theirs is kept, and `on_rollback` lets
-caches forget what did not happen.
+writer of a loop turn begins it, the loop commits it as soon as it has turned without a further writer
+(`TURN_LOOKS` times at most), and only then is any of its writers answered. One fsync so makes a whole
+turn's work durable. Where the device takes long to sync (measured at start), and where a turn has stored
+much, the COMMIT runs on a thread instead; writers that come meanwhile wait for it and then share the
+next turn. A statement or COMMIT that fails takes its whole turn back: every writer in it gets a
+StorageError, nothing of theirs is kept, and `on_rollback` lets caches forget what did not happen.
 
 The WAL is moved into the database file by a second connection on a thread; only the few pages that
 were written meanwhile are moved on the loop. See https://sqlite.org/wal.html.
@@ -43,6 +43,8 @@ WAL_KEPT_BYTES: Final = 64 * 1024 * 1024
 """A WAL that one huge turn made longer than this is cut when it starts over."""
 SLOW_SYNC_S: Final = 0.002
 """A device whose fsync takes longer than this has its commits made on a thread."""
+TURN_LOOKS: Final = 4
+"""How often at most a turn that is about to be committed waits for the loop once more, as long as writers come."""
 LARGE_TURN_BYTES: Final = 256 * 1024
 """A turn that stored more than this is committed on a thread, however fast the device's fsync is."""
 QUICK_CHECK_BYTES: Final = 32 * 1024 * 1024
@@ -78,11 +80,16 @@ class Database:
         self._lock_fd = -1
         self._turn_open = False
         self._turn_bytes = 0
+        self._looks = 0
+        self._joined = 0
+        """Writers of the turn when it was last looked at."""
         self._waiting: list[asyncio.Future[None]] = []
         self._callbacks: list[Callable[[], object]] = []
         self._commit_job: Future[StorageError | None] | None = None
         self._idling: list[asyncio.Future[None]] = []
         self._commit_on_thread = False
+        self._shares_syncs = False
+        """Whether turns wait for more writers: for a COMMIT on a thread they wait anyway, and memory is not synced."""
         self._committer = ThreadPoolExecutor(max_workers=1, thread_name_prefix="sqlite-commit")
         self._threads = ThreadPoolExecutor(max_workers=3, thread_name_prefix="sqlite")
         self._closed = False
@@ -113,6 +120,7 @@ class Database:
             if not self.in_memory:
                 self._claim_directory()
                 self._commit_on_thread = self.sync_s > SLOW_SYNC_S
+                self._shares_syncs = not self._commit_on_thread
             self._connection = apsw.Connection(self.file, statementcachesize=STATEMENTS_CACHED)
             self._prepare(self._connection)
             migrations.migrate(self._connection)
@@ -293,7 +301,13 @@ class Database:
     def _end_turn(self) -> None:
         if not self._turn_open or self._commit_job is not None:
             return  # an abort ended the turn this was called for, and its call ended the next one
-        if self._commit_on_thread or (self._turn_bytes > LARGE_TURN_BYTES and not self.in_memory):
+        large = self._turn_bytes > LARGE_TURN_BYTES and not self.in_memory
+        comes_more = self._joined < len(self._waiting) and self._looks < TURN_LOOKS
+        if comes_more and self._shares_syncs and not large:
+            # Requests come in bursts, as clients are answered together: the rest of one is to share the fsync.
+            self._joined, self._looks = len(self._waiting), self._looks + 1
+            asyncio.get_running_loop().call_soon(self._end_turn)
+        elif self._commit_on_thread or large:
             loop = asyncio.get_running_loop()
             self._commit_job = self._committer.submit(self._commit)
             self._commit_job.add_done_callback(lambda _job: _call_soon(loop, self._commit_ended))
@@ -341,7 +355,7 @@ class Database:
 
     def _answer(self, error: StorageError | None) -> None:
         self._turn_open = False
-        self._turn_bytes = 0
+        self._turn_bytes = self._looks = self._joined = 0
         waiting, self._waiting = self._waiting, []
         callbacks, self._callbacks = self._callbacks, []
         for done in waiting:

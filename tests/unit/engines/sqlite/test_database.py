@@ -5,11 +5,12 @@ from __future__ import annotations
 import asyncio
 import threading
 import time
+from unittest import mock
 
 import apsw
 import pytest
 
-from headrace.engines.sqlite.database import LARGE_TURN_BYTES, Database
+from headrace.engines.sqlite.database import LARGE_TURN_BYTES, TURN_LOOKS, Database
 from headrace.errors import StorageError
 
 
@@ -316,3 +317,35 @@ async def test_a_turn_that_stored_much_is_committed_on_a_thread(opened, tmp_path
     stored = "SELECT key FROM metadata ORDER BY key"
     found = await database.read(lambda: [key for (key,) in database.connection.execute(stored)])
     assert found == ["and little", "little", "little again", "much"]
+
+
+async def write_after(database, turns):
+    """Write once the loop has turned so often."""
+    for _ in range(turns):
+        await asyncio.sleep(0)
+    await database.write(lambda: None)
+
+
+async def commits_of(database, *calls):
+    """How many commits these calls, begun together, take."""
+    commits = []
+    commit = database._commit
+    with mock.patch.object(database, "_commit", side_effect=lambda: commits.append(1) or commit()):
+        await asyncio.gather(*calls)
+    return len(commits)
+
+
+async def test_a_burst_of_writers_shares_a_commit(opened, tmp_path):
+    database = opened(tmp_path / "data")
+    assert await commits_of(database, *(write_after(database, turns) for turns in range(3))) == 1
+
+
+async def test_a_turn_does_not_wait_for_a_burst_that_goes_on(opened, tmp_path):
+    database = opened(tmp_path / "data")
+    writers = 10 * (TURN_LOOKS + 1)
+    assert await commits_of(database, *(write_after(database, turns) for turns in range(writers))) >= 10
+
+
+async def test_a_turn_does_not_wait_for_those_who_may_come(opened, tmp_path):
+    database = opened(tmp_path / "data")
+    assert await commits_of(database, write_after(database, 0), write_after(database, 2 * TURN_LOOKS)) == 2
