@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Coroutine, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -21,8 +22,9 @@ class QueueCalls:
 
     def __init__(self, server: Server) -> None:
         self._server = server
-        self._prepared: dict[tuple[str, str, str], Callable[[dict[str, Any]], Answer]] = {}
-        self._together: dict[tuple[str, str], Callable[[Sequence[dict[str, Any]]], Coroutine[Any, Any, None]]] = {}
+        kept = functools.lru_cache(maxsize=limits.CALLS_PREPARED)
+        self._prepared = kept(self._prepare)
+        self._prepared_together = kept(self._prepare_together)
 
     def send(self, subscription: Subscription, entries: Sequence[dict[str, Any]]) -> Answer:
         """Send messages to a subscription's queue: one by itself, several (ten at most) as a batch with the ids 0, 1, …
@@ -38,15 +40,7 @@ class QueueCalls:
 
         Awaiting it raises the ServiceError that any of the queues answers with. For engines of one process.
         """
-        key = (region, topic.account)
-        prepared = self._together.get(key)
-        if prepared is None:
-            if len(self._together) >= limits.CALLS_PREPARED:
-                self._together.clear()
-            sender = queue_messages.principal(topic.account)
-            prepared = self._server.prepare_together("sqs", "SendMessage", principal=sender, region=region)
-            self._together[key] = prepared
-        return prepared(calls)
+        return self._prepared_together(region, topic.account)(calls)
 
     async def _send_batch(self, subscription: Subscription, entries: Sequence[dict[str, Any]]) -> dict[str, Any]:
         for at, each in enumerate(entries):
@@ -76,12 +70,13 @@ class QueueCalls:
     def _call(self, operation: str, subscription: Subscription) -> Callable[[dict[str, Any]], Answer]:
         """The operation, ready to be called as SNS for the topic's account, where the queue is."""
         assert subscription.queue is not None
-        region, account = subscription.queue[0], subscription.topic.account
-        prepared = self._prepared.get((operation, region, account))
-        if prepared is None:
-            if len(self._prepared) >= limits.CALLS_PREPARED:
-                self._prepared.clear()
-            sender = queue_messages.principal(account)
-            prepared = self._server.prepare("sqs", operation, principal=sender, region=region)
-            self._prepared[operation, region, account] = prepared
-        return prepared
+        return self._prepared(operation, subscription.queue[0], subscription.topic.account)
+
+    def _prepare(self, operation: str, region: str, account: str) -> Callable[[dict[str, Any]], Answer]:
+        return self._server.prepare("sqs", operation, principal=queue_messages.principal(account), region=region)
+
+    def _prepare_together(
+        self, region: str, account: str
+    ) -> Callable[[Sequence[dict[str, Any]]], Coroutine[Any, Any, None]]:
+        sender = queue_messages.principal(account)
+        return self._server.prepare_together("sqs", "SendMessage", principal=sender, region=region)
