@@ -88,8 +88,6 @@ class Database:
         self._commit_job: Future[StorageError | None] | None = None
         self._idling: list[asyncio.Future[None]] = []
         self._commit_on_thread = False
-        self._shares_syncs = False
-        """Whether turns wait for more writers: for a COMMIT on a thread they wait anyway, and memory is not synced."""
         self._committer = ThreadPoolExecutor(max_workers=1, thread_name_prefix="sqlite-commit")
         self._threads = ThreadPoolExecutor(max_workers=3, thread_name_prefix="sqlite")
         self._closed = False
@@ -120,7 +118,6 @@ class Database:
             if not self.in_memory:
                 self._claim_directory()
                 self._commit_on_thread = self.sync_s > SLOW_SYNC_S
-                self._shares_syncs = not self._commit_on_thread
             self._connection = apsw.Connection(self.file, statementcachesize=STATEMENTS_CACHED)
             self._prepare(self._connection)
             migrations.migrate(self._connection)
@@ -301,13 +298,13 @@ class Database:
     def _end_turn(self) -> None:
         if not self._turn_open or self._commit_job is not None:
             return  # an abort ended the turn this was called for, and its call ended the next one
-        large = self._turn_bytes > LARGE_TURN_BYTES and not self.in_memory
+        on_thread = self._commit_on_thread or (self._turn_bytes > LARGE_TURN_BYTES and not self.in_memory)
         comes_more = self._joined < len(self._waiting) and self._looks < TURN_LOOKS
-        if comes_more and self._shares_syncs and not large:
+        if comes_more and not on_thread and not self.in_memory:
             # Requests come in bursts, as clients are answered together: the rest of one is to share the fsync.
             self._joined, self._looks = len(self._waiting), self._looks + 1
             asyncio.get_running_loop().call_soon(self._end_turn)
-        elif self._commit_on_thread or large:
+        elif on_thread:
             loop = asyncio.get_running_loop()
             self._commit_job = self._committer.submit(self._commit)
             self._commit_job.add_done_callback(lambda _job: _call_soon(loop, self._commit_ended))
