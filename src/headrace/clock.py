@@ -17,6 +17,9 @@ SETTLING_TURNS: Final = 50
 """Turns of the event loop between two moments of a virtual clock that is moved: enough for what a timer sets going,
 and what that sets going, to come to rest, as long as it waits for nothing outside the loop."""
 
+REST_ROUNDS: Final = 20
+"""Steps that follow one another outside the loop and are waited for, at most, between two moments of that clock."""
+
 
 class Timer(Protocol):
     """What `call_at` hands out."""
@@ -107,20 +110,20 @@ class VirtualClock:
         Before the first and between timers the event loop turns, so that what was set going sees the time it was
         set going at, and has its own timers set.
         """
-        await self._settle()
+        await self._rest()
         target_ms = self.now_ms() + duration_ms
         while self._timers and self._timers[0][0] <= target_ms:
             self._set(max(self.now_ms(), self._timers[0][0]))
             self._run_due()
-            await self._settle()
+            await self._rest()
         self._set(target_ms)
         self._rearm()
-        await self._settle()
+        await self._rest()
 
-    async def _settle(self) -> None:
+    async def _rest(self) -> None:
         await _settle()
-        for settled in self.outside:
-            await settled()
+        for at_rest in self.outside:
+            await at_rest()
 
     def _set(self, now_ms: int) -> None:
         self._base_ms = now_ms
@@ -148,6 +151,20 @@ class VirtualClock:
         self._alarm = None
         self._run_due()
         self._rearm()
+
+
+async def rest(begun: Callable[[], int], answered: Callable[[], Awaitable[None]]) -> None:
+    """Return when what is `begun` (a count that grows) is `answered`, and nothing more was begun because of it.
+
+    For engines, to add to a virtual clock's `outside`: one write follows another some turns of the loop after its
+    answer, and the time of neither is to run out meanwhile.
+    """
+    for _ in range(REST_ROUNDS):
+        before = begun()
+        await answered()
+        await _settle()
+        if begun() == before:
+            return
 
 
 async def _settle(turns: int = SETTLING_TURNS) -> None:

@@ -80,7 +80,8 @@ class Connection:
         self._heard_s = 0.0
         self._inbox = f"_INBOX.{secrets.token_hex(11)}."
         self._cut = len(self._inbox)
-        self._tokens = itertools.count(1)
+        self.asked = 0
+        """Requests that were sent; their tokens are counted on from it."""
         self._pending: dict[bytes, _Pending] = {}
         self._subscriptions: dict[int, tuple[str, OnReply]] = {}
         self._sids = itertools.count(2)
@@ -221,7 +222,8 @@ class Connection:
         link = self._link
         if link is None or not link.ready or not link.writable:
             link = await self._usable(pending.deadline_s)
-        token = b"%x" % next(self._tokens)
+        self.asked += 1
+        token = b"%x" % self.asked
         self._write(link, subject, self._inbox + token.decode(), headers, payload)
         self._pending[token] = pending
         return token

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import Final
 
-from headrace.clock import Clock, VirtualClock
+from headrace.clock import Clock, VirtualClock, rest
 from headrace.engines.nats.connection import Connection
 from headrace.engines.nats.embedded import EmbeddedServer
 from headrace.engines.nats.faults import NoResponders
@@ -18,10 +18,9 @@ from headrace.engines.nats.queues import NatsQueues
 from headrace.engines.nats.transfer_mark import Mark
 from headrace.errors import StorageError
 
-QUIET_ROUNDS: Final = 20
-"""Times that a virtual clock lets what waits for NATS come to rest, at most, between two of its moments."""
-QUIET_TURN_S: Final = 0.0002
-MAX_QUIET_TURNS: Final = 20_000
+ANSWER_TURN_S: Final = 0.0002
+"""How long a moved virtual clock waits before it looks again for answers of NATS, and how often it looks at most."""
+MAX_ANSWER_TURNS: Final = 20_000
 
 
 class NatsEngine:
@@ -63,7 +62,7 @@ class NatsEngine:
         await self.queues.start()
         await Mark(self.mirror, self._clock).check()
         if isinstance(self._clock, VirtualClock):
-            self._clock.outside.append(self._quiet)
+            self._clock.outside.append(self._rest)
 
     async def connect(self) -> None:
         """Connect and read the records, and start nothing that runs by itself. Raises StorageError."""
@@ -97,20 +96,20 @@ class NatsEngine:
 
     async def close(self) -> None:
         """Stop what runs here, and leave the cluster."""
-        if isinstance(self._clock, VirtualClock) and self._quiet in self._clock.outside:
-            self._clock.outside.remove(self._quiet)
+        if isinstance(self._clock, VirtualClock) and self._rest in self._clock.outside:
+            self._clock.outside.remove(self._rest)
         await self.queues.close()
         await self.logs.close()
         await self.disconnect()
 
-    async def _quiet(self) -> None:
-        """Return when nothing waits for an answer of NATS that is due soon: what a moved clock set going is at rest."""
-        for _ in range(QUIET_ROUNDS):
-            for _ in range(MAX_QUIET_TURNS):
-                if not self.connection.waiting:
-                    break
-                await asyncio.sleep(QUIET_TURN_S)
-            await self.connection.flush()
-            await asyncio.sleep(0)
+    async def _answered(self) -> None:
+        """Return when no request to NATS waits for an answer that is due soon."""
+        for _ in range(MAX_ANSWER_TURNS):
             if not self.connection.waiting:
-                return
+                break
+            await asyncio.sleep(ANSWER_TURN_S)
+        await self.connection.flush()
+
+    async def _rest(self) -> None:
+        """Have a virtual clock stand still for what was set going."""
+        await rest(lambda: self.connection.asked, self._answered)

@@ -72,6 +72,8 @@ class Database:
         self.directory = Path() if self.in_memory else Path(data)
         self.file = ":memory:" if self.in_memory else str(self.directory / "headrace.db")
         self.sync_s = 0.0
+        self.turns = 0
+        """Turns that were begun."""
         self.on_rollback: list[Callable[[], None]] = []
         self._connection: apsw.Connection | None = None
         self._readers: list[apsw.Connection] = []
@@ -205,6 +207,12 @@ class Database:
             self._idling.append(ended)
             await ended
 
+    async def settled(self) -> None:
+        """Return when the open turn, if there is one, has ended in whichever way."""
+        await self.idle()
+        if self._turn_open:
+            await asyncio.wait([self.committed()])
+
     async def write(self, work: Callable[..., T], *args: Any) -> T:
         """Run `work(*args)` inside the turn's transaction; its result once that is durable.
 
@@ -293,6 +301,7 @@ class Database:
         except apsw.Error as cause:
             raise storage_error(cause) from cause
         self._turn_open = True
+        self.turns += 1
         asyncio.get_running_loop().call_soon(self._end_turn)
 
     def _end_turn(self) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from headrace.clock import Clock
+from headrace.clock import Clock, VirtualClock, rest
 from headrace.engines.sqlite.database import Database
 from headrace.engines.sqlite.logs import SqliteLogs
 from headrace.engines.sqlite.metadata import SqliteMetadata
@@ -15,6 +15,7 @@ class SqliteEngine:
     name = "sqlite"
 
     def __init__(self, data: str, clock: Clock) -> None:
+        self._clock = clock
         self.database = Database(data)
         self.queues = SqliteQueues(self.database, clock)
         self.logs = SqliteLogs(self.database, clock)
@@ -34,6 +35,8 @@ class SqliteEngine:
         self.database.open()
         await self.queues.start()
         await self.logs.start()
+        if isinstance(self._clock, VirtualClock):
+            self._clock.outside.append(self._rest)
 
     async def drain(self) -> None:
         """End all waiting calls early, with nothing."""
@@ -48,6 +51,12 @@ class SqliteEngine:
 
     async def close(self) -> None:
         """Make durable what was accepted and close the database."""
+        if isinstance(self._clock, VirtualClock) and self._rest in self._clock.outside:
+            self._clock.outside.remove(self._rest)
         await self.queues.close()
         await self.logs.close()
         self.database.close()
+
+    async def _rest(self) -> None:
+        """Have a virtual clock stand still for what was set going."""
+        await rest(lambda: self.database.turns, self.database.settled)

@@ -208,12 +208,15 @@ async def test_records_that_come_while_a_shard_closes_are_in_it_or_in_its_childr
     await unlimited("split_shard", StreamName="s", ShardToSplit="0", NewStartingHashKey=str(1 << 127))
     puts = []
 
-    async def put_on() -> None:
-        for index in range(200):
-            puts.append(asyncio.ensure_future(unlimited.put(b"%d" % index, f"key-{index}")))
-            await asyncio.sleep(0)
+    def put_one() -> None:
+        puts.append(asyncio.ensure_future(unlimited.put(b"%d" % len(puts), f"key-{len(puts)}")))
 
-    await asyncio.gather(put_on(), unlimited.settle())
+    settling = asyncio.ensure_future(unlimited.settle())
+    while not settling.done():
+        put_one()
+        await asyncio.sleep(0)
+    for _ in range(20):
+        put_one()
     put = await asyncio.gather(*puts)
     assert {result["ShardId"][-1] for result in put} == {"0", "1", "2"}
     for number in range(3):
