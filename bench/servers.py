@@ -136,22 +136,10 @@ def _answers(url: str, answer: bytes) -> bool:
 
 def start_floor() -> Server:
     """The echo application on one Granian worker."""
-    return _start_application("floor", "echo:app")
-
-
-def _start_application(name: str, application: str) -> Server:
     port = free_port()
-    command = [
-        str(Path(sys.executable).parent / "granian"),
-        "--interface",
-        "rsgi",
-        "--workers",
-        "1",
-        "--loop",
-        "uvloop",
-    ]
-    command += ["--port", str(port), "--no-ws", "--working-dir", str(Path(__file__).parent), application]
-    return _start(name, command, port)
+    granian = str(Path(sys.executable).parent / "granian")
+    command = [granian, "--interface", "rsgi", "--workers", "1", "--loop", "uvloop", "--port", str(port), "--no-ws"]
+    return _start("floor", [*command, "--working-dir", str(Path(__file__).parent), "echo:app"], port)
 
 
 def start_headrace(data: Path, *options: str) -> Server:
@@ -217,7 +205,8 @@ def floor() -> Iterator[Server]:
 @contextlib.contextmanager
 def sink() -> Iterator[Server]:
     """An HTTP endpoint that takes messages (`sink.py`), stopped afterwards."""
-    server = _start_application("sink", "sink:app")
+    port = free_port()
+    server = _start("sink", [sys.executable, str(Path(__file__).parent / "sink.py"), str(port)], port)
     try:
         yield server
     finally:

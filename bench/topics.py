@@ -41,7 +41,10 @@ class Sns:
         if time.monotonic() - self._used_at > api.IDLE_S:
             self._connection.close()
         self._used_at = time.monotonic()
-        body = urlencode({"Action": action, "Version": "2010-03-31", **params})
+        return self.send(action, encoded(action, **params))
+
+    def send(self, action: str, body: bytes) -> str:
+        """Make the call that `encoded` has made ready; the answer's text. Raises CallFailed."""
         self._connection.request("POST", "/", body, HEADERS)
         answer = self._connection.getresponse()
         text = answer.read().decode()
@@ -71,6 +74,11 @@ class Sns:
                 return
             time.sleep(0.05)
         raise api.CallFailed(f"not all of {count} subscriptions were confirmed")
+
+
+def encoded(action: str, **params: str) -> bytes:
+    """A call as it is sent."""
+    return urlencode({"Action": action, "Version": "2010-03-31", **params}).encode()
 
 
 def _member(answer: str, name: str) -> str:
@@ -115,11 +123,12 @@ def publish(url: str, topic: str, count: int) -> None:
     for at in range(1, BATCH + 1):
         prefix = f"PublishBatchRequestEntries.member.{at}."
         params |= {f"{prefix}Id": f"e{at}", f"{prefix}Message": "x" * 200}
+    body = encoded("PublishBatch", **params)
 
     def publish_share(calls: int) -> None:
         sns = Sns(url)
         for _ in range(calls):
-            sns.call("PublishBatch", **params)
+            sns.send("PublishBatch", body)
 
     calls = count // BATCH
     shares = [calls // PUBLISHERS + (at < calls % PUBLISHERS) for at in range(PUBLISHERS)]

@@ -226,8 +226,16 @@ SECONDS_CACHED: Final = 64
 SIGNATURES_KEPT: Final = 1_000
 """Signatures that are kept for the endpoints that get the same message, and for those that get it again."""
 
-SIGNING_THREADS: Final = 4
-"""Threads that messages are signed on, if the machine has as many cores."""
+SIGNED_A_TURN: Final = 2
+"""Signatures that the event loop makes before it serves others."""
+SIGNED_HERE_PER_S: Final = 100
+"""With more in a second, processes are started that sign."""
+SIGNING_PROCESSES: Final = 4
+"""How many, if the machine has as many cores."""
+SIGNING_IDLE_S: Final = 30
+"""After so long without anything to sign they end."""
+SIGNING_END_S: Final = 5
+"""How long they are given to end before they are killed."""
 
 CERTIFICATE_DAYS: Final = 3_650
 """How long the certificate holds that messages' signatures are checked with."""

@@ -7,25 +7,19 @@ can be fetched for as long as the data does, so that what was signed before a ch
 from __future__ import annotations
 
 import asyncio
-import base64
 import datetime as dt
 import hashlib
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 import msgspec
-import structlog
 
 from headrace.context import Server
 from headrace.errors import ServiceError
 from headrace.primitives.metadata import Conflict
 from headrace.services.sns import limits
-from headrace.services.sns.signing_threads import CannotSign, NativeKey, SigningThreads
-
-if TYPE_CHECKING:
-    from cryptography.hazmat.primitives.asymmetric.padding import PKCS1v15
-    from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
-    from cryptography.hazmat.primitives.hashes import HashAlgorithm
+from headrace.services.sns.signing_pool import SigningPool
+from headrace.services.sns.signing_process import Key, digest
 
 KEY_KEY: Final = "sns/signing/key"
 _KEPT: Final = "sns.signing"
@@ -37,9 +31,6 @@ _ID_CHARS: Final = 32
 def certificate_key(certificate_id: str) -> str:
     """The metadata key that a certificate is kept under."""
     return f"sns/signing/certificate/{certificate_id}"
-
-
-log = structlog.get_logger()
 
 
 class KeyRecord(msgspec.Struct, frozen=True, kw_only=True, tag_field="v", tag=1):
@@ -57,8 +48,8 @@ class Signer:
     """Signs texts. `certificate_id` names the certificate (PEM) that the signatures are checked with."""
 
     def __init__(self, record: KeyRecord) -> None:
-        from cryptography.hazmat.primitives import hashes, serialization
-        from cryptography.hazmat.primitives.asymmetric import padding, rsa
+        from cryptography.hazmat.primitives import serialization
+        from cryptography.hazmat.primitives.asymmetric import rsa
         from cryptography.x509 import load_pem_x509_certificate
 
         key = serialization.load_pem_private_key(record.key, None)
@@ -68,54 +59,22 @@ class Signer:
         self.certificate = record.certificate
         der = certificate.public_bytes(serialization.Encoding.DER)
         self.certificate_id = hashlib.sha256(der).hexdigest()[:_ID_CHARS]
-        self._key: RSAPrivateKey = key
-        self._padding: PKCS1v15 = padding.PKCS1v15()
-        # AWS: version 1 is SHA1, which whoever wants better leaves with the topic's SignatureVersion 2.
-        self._hashes: dict[str, HashAlgorithm] = {"1": hashes.SHA1(), "2": hashes.SHA256()}  # noqa: S303
         self._made: dict[tuple[str, bytes], asyncio.Future[str]] = {}
         """Signatures made lately, by their version and the digest of what was signed."""
-        self._threads = self._start_threads(
-            key.private_bytes(
-                serialization.Encoding.DER, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-            )
-        )
-
-    def _start_threads(self, der: bytes) -> SigningThreads | None:
-        """Threads to sign on; None where they would only be in the loop's way."""
-        try:
-            return SigningThreads(NativeKey(der, self._key.key_size // 8, self._sign_here).sign)
-        except CannotSign as reason:
-            log.info("messages are signed on the event loop", reason=str(reason))
-            return None
+        self.pool = SigningPool(Key(key))
 
     def begin(self, text: str, version: str) -> asyncio.Future[str]:
         """Have a text signed; the signature, in base64. `version` "1" takes its SHA-1, "2" its SHA-256.
 
-        What is begun in one turn of the loop is signed at the same time; what several endpoints get, once for all.
+        What several endpoints get is signed once for all.
         """
-        data = text.encode(errors="surrogatepass")
-        key = version, hashlib.sha256(data).digest()
-        made = self._made.get(key)
+        signed = digest(text.encode(errors="surrogatepass"), version)
+        made = self._made.get((version, signed))
         if made is None or (made.done() and made.exception() is not None):
             if len(self._made) >= limits.SIGNATURES_KEPT:
                 del self._made[next(iter(self._made))]
-            made = self._made[key] = self._begin(data, version)
+            made = self._made[version, signed] = self.pool.begin(signed, version)
         return asyncio.shield(made)  # whoever gives up waiting does so for itself
-
-    def _begin(self, data: bytes, version: str) -> asyncio.Future[str]:
-        if self._threads is not None:
-            return self._threads.begin(data, version)
-        made = asyncio.get_running_loop().create_future()
-        made.set_result(base64.b64encode(self._sign_here(data, version)).decode())
-        return made
-
-    def close(self) -> None:
-        """Let the threads end."""
-        if self._threads is not None:
-            self._threads.close()
-
-    def _sign_here(self, data: bytes, version: str) -> bytes:
-        return self._key.sign(data, self._padding, self._hashes[version])
 
 
 async def signer(server: Server) -> Signer:
@@ -129,11 +88,11 @@ async def signer(server: Server) -> Signer:
     return found
 
 
-def close(server: Server) -> None:
+async def close(server: Server) -> None:
     """Let go of the server's signer; the next message has it loaded again."""
     found: Signer | None = server.kept.pop(_KEPT, None)
     if found is not None:
-        found.close()
+        await found.pool.close()
 
 
 async def certificate(server: Server, certificate_id: str) -> bytes | None:
@@ -165,7 +124,7 @@ def read_files(key: str, certificate: str) -> KeyRecord:
     """The key and the certificate in these files. Raises ValueError when messages cannot be signed with them."""
     try:
         record = KeyRecord(key=Path(key).read_bytes(), certificate=Path(certificate).read_bytes())
-        Signer(record).close()
+        Signer(record)
     except (OSError, ValueError, TypeError) as error:
         raise ValueError(f"messages cannot be signed with {key} and {certificate}: {error}") from error
     return record

@@ -216,7 +216,7 @@ class State:
         await self.workers.close()
         await self.deliveries.close()
         await self.presence.close()
-        signing.close(self.server)
+        await signing.close(self.server)
         self.census.clear()
         self.arns.clear()
 

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from typing import Any
 
 import msgspec
@@ -17,7 +17,7 @@ from headrace.context import Channels, Quotas, Server
 from headrace.engines.sqlite.engine import SqliteEngine
 from headrace.errors import ServiceError
 from headrace.services.sns import limits, signing
-from headrace.services.sns.signing_threads import CannotSign
+from headrace.services.sns.signing_process import digest
 
 START_MS = 1_700_000_000_000
 
@@ -50,10 +50,10 @@ async def engine() -> AsyncIterator[SqliteEngine]:
 
 
 @pytest.fixture
-def server(engine) -> Iterator[Server]:
+async def server(engine) -> AsyncIterator[Server]:
     server = process(engine, VirtualClock(START_MS))
     yield server
-    signing.close(server)
+    await signing.close(server)
 
 
 @pytest.fixture(scope="module")
@@ -74,23 +74,24 @@ async def test_signatures_hold_against_the_certificate(server, version, algorith
 
 async def test_what_is_sent_to_many_is_signed_once(server, monkeypatch):
     signer = await signing.signer(server)
-    begin, begun = signer._begin, []
+    begin, begun = signer.pool.begin, []
 
-    def counted(data, version):
-        begun.append(data)
-        return begin(data, version)
+    def counted(signed, version):
+        begun.append((signed, version))
+        return begin(signed, version)
 
-    monkeypatch.setattr(signer, "_begin", counted)
+    monkeypatch.setattr(signer.pool, "begin", counted)
     monkeypatch.setattr(limits, "SIGNATURES_KEPT", 2)
     given_up = asyncio.ensure_future(signer.begin("a", "1"))
     others = [signer.begin("a", "1") for _ in range(3)]
     given_up.cancel()
     assert len({await each for each in others}) == 1
     assert await signer.begin("a", "2") != await signer.begin("a", "1")
-    assert begun == [b"a", b"a"]
+    first, second = (digest(b"a", "1"), "1"), (digest(b"a", "2"), "2")
+    assert begun == [first, second]
     for text in ("b", "a"):
         await signer.begin(text, "1")
-    assert begun == [b"a", b"a", b"b", b"a"]
+    assert begun == [first, second, (digest(b"b", "1"), "1"), first]
     assert len(signer._made) == 2
 
 
@@ -99,12 +100,12 @@ async def test_what_failed_is_signed_anew(server, monkeypatch):
 
     def failing(*_):
         made = asyncio.get_running_loop().create_future()
-        made.set_exception(CannotSign("once"))
+        made.set_exception(OSError("once"))
         return made
 
     with monkeypatch.context() as patched:
-        patched.setattr(signer, "_begin", failing)
-        with pytest.raises(CannotSign):
+        patched.setattr(signer.pool, "begin", failing)
+        with pytest.raises(OSError, match="once"):
             await signer.begin("a", "1")
     assert await signer.begin("a", "1")
 
@@ -173,24 +174,10 @@ def test_the_record_survives_storage(own):
     assert msgspec.msgpack.decode(msgspec.msgpack.encode(own), type=signing.KeyRecord) == own
 
 
-async def test_where_there_are_no_threads_signatures_are_the_same(own, monkeypatch):
-    there = signing.Signer(own)
-
-    def none(*_):
-        raise CannotSign("no library")
-
-    monkeypatch.setattr("headrace.services.sns.signing_threads._libcrypto", none)
-    here = signing.Signer(own)
-    for version in "12":
-        assert await here.begin("text", version) == await there.begin("text", version)
-    for signer in (here, there):
-        signer.close()
-
-
 async def test_a_signer_that_is_let_go_is_loaded_again(server):
     before = await signing.signer(server)
-    signing.close(server)
-    signing.close(server)
+    await signing.close(server)
+    await signing.close(server)
     after = await signing.signer(server)
     assert after is not before
     assert after.certificate_id == before.certificate_id

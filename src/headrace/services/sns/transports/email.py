@@ -14,7 +14,7 @@ from headrace.services.sns import envelopes, limits, wrapping
 from headrace.services.sns.envelopes import Email
 from headrace.services.sns.records import Delivery
 from headrace.services.sns.transports import Outcome, delivered, failed, mail, retry
-from headrace.services.sns.transports.deadline import within
+from headrace.services.sns.transports.deadline import Within
 from headrace.services.sns.transports.http_client import trust
 from headrace.services.sns.transports.outbox import Outbox
 from headrace.services.sns.transports.topics import display_name
@@ -58,7 +58,7 @@ class EmailTransport:
         except ValueError as error:  # what the email package takes for no address, though SNS did
             return failed(f"The e-mail cannot be written: {error}")
         try:
-            async with within(self._server.clock, limits.SMTP_ATTEMPT_MS), self._room:
+            async with Within(self._server.clock, limits.SMTP_ATTEMPT_MS), self._room:
                 return await self._hand_in(message, delivery.endpoint)
         except TimeoutError:
             return retry("The mail server did not answer in time")

@@ -10,7 +10,7 @@ from headrace.context import Server
 from headrace.services.sns import envelopes, limits
 from headrace.services.sns.records import Delivery
 from headrace.services.sns.transports import Outcome, failed, http_auth, responses, retry
-from headrace.services.sns.transports.deadline import within
+from headrace.services.sns.transports.deadline import Within
 from headrace.services.sns.transports.http_auth import Challenge, Credentials
 from headrace.services.sns.transports.http_client import BadAddress, HttpClient, HttpRequest, NoAnswer
 from headrace.services.sns.transports.responses import Answer
@@ -32,7 +32,7 @@ class HttpTransport:
         request = await envelopes.http_request(self._server, delivery)
         clock = self._server.clock
         try:
-            async with within(clock, limits.HTTP_ATTEMPT_MS):
+            async with Within(clock, limits.HTTP_ATTEMPT_MS):
                 answer = await self._follow(HttpRequest(delivery.endpoint, request.headers, request.body))
         except TimeoutError:
             return retry(f"The endpoint did not answer within {limits.HTTP_ATTEMPT_MS // 1000} seconds")

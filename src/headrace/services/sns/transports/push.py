@@ -19,7 +19,7 @@ from headrace.services.sns.platform_records import ApplicationRecord, EndpointRe
 from headrace.services.sns.platform_store import Device
 from headrace.services.sns.records import Delivery
 from headrace.services.sns.transports import Outcome, Verdict, failed, retry, status
-from headrace.services.sns.transports.deadline import within
+from headrace.services.sns.transports.deadline import Within
 from headrace.services.sns.transports.http2_client import Http2Client
 from headrace.services.sns.transports.http_client import BadAddress, HttpClient, NoAnswer, trust
 from headrace.services.sns.transports.outbox import Outbox
@@ -149,7 +149,7 @@ class PushTransport:
 
     async def _attempt(self, push: Push, device: Device, revision: int) -> Outcome:
         try:
-            async with within(self._server.clock, limits.PUSH_ATTEMPT_MS):
+            async with Within(self._server.clock, limits.PUSH_ATTEMPT_MS):
                 result = await self._put(push, device, revision)
         except TimeoutError:
             return retry("The push service did not answer in time")

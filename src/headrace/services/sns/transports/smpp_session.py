@@ -15,7 +15,7 @@ import structlog
 from headrace.clock import Clock, sleep
 from headrace.services.sns import limits
 from headrace.services.sns.transports import smpp
-from headrace.services.sns.transports.deadline import within
+from headrace.services.sns.transports.deadline import Within
 from headrace.services.sns.transports.http_client import NoAnswer
 from headrace.services.sns.transports.smpp import Bind, Command, Message, Pdu, SmppError
 
@@ -116,7 +116,7 @@ class SmppSession:
         self._waiting[sequence] = answer
         self._send(Pdu(command, sequence, body=body))
         try:
-            async with within(self._clock, limits.SMPP_ANSWER_MS):
+            async with Within(self._clock, limits.SMPP_ANSWER_MS):
                 pdu = await answer
         except TimeoutError:
             raise NoAnswer("The message centre did not answer in time") from None

@@ -16,7 +16,7 @@ from headrace.clock import sleep
 from headrace.context import Channels, Server
 from headrace.services.sns import limits, sms_store
 from headrace.services.sns.transports import Outcome, delivered, failed, gsm, http_auth, responses, retry, smpp
-from headrace.services.sns.transports.deadline import within
+from headrace.services.sns.transports.deadline import Within
 from headrace.services.sns.transports.http_auth import Challenge
 from headrace.services.sns.transports.http_client import BadAddress, HttpClient, HttpRequest, NoAnswer, trust
 from headrace.services.sns.transports.smpp import Bind, Message, SmppError
@@ -97,7 +97,7 @@ class SmppRoute:
             for part in parts
         ]
         try:
-            async with within(self._server.clock, limits.SMS_ATTEMPT_MS):
+            async with Within(self._server.clock, limits.SMS_ATTEMPT_MS):
                 session = await self._open()
                 for each in messages:
                     message_id = await session.submit(each)
@@ -129,7 +129,7 @@ class SmppRoute:
             if self._session is None:
                 tls = trust(self._server.channels.ca_file) if self._centre.tls else None
                 try:
-                    async with within(self._server.clock, limits.SMPP_ANSWER_MS):
+                    async with Within(self._server.clock, limits.SMPP_ANSWER_MS):
                         self._session = await SmppSession.open(
                             self._server.clock, self._centre, self._take, self._ended, tls
                         )
@@ -216,7 +216,7 @@ class GatewayRoute:
         if self._key:
             request = msgspec.structs.replace(request, headers={**request.headers, "Authorization": self._key})
         try:
-            async with within(self._server.clock, limits.HTTP_ATTEMPT_MS):
+            async with Within(self._server.clock, limits.HTTP_ATTEMPT_MS):
                 answer = await self._client.send(request)
         except TimeoutError:
             return retry("The gateway did not answer in time")
