@@ -161,7 +161,7 @@ async def test_a_truncated_file(file, start, kept):
     await refused(start, StorageCorrupt, str(file), "damaged")
 
 
-def test_an_empty_file_is_a_new_one(path):
+async def test_an_empty_file_is_a_new_one(path):
     path.mkdir()
     (path / "headrace.db").touch()
     data = database.Database(str(path))

@@ -67,7 +67,7 @@ class Exchange(Protocol):
 class Request:
     """One request: its head, its whole body (once read), and the id it is known by."""
 
-    __slots__ = ("_fields", "_scope", "body", "caller", "headers", "id", "method", "path")
+    __slots__ = ("_content_type", "_fields", "_scope", "body", "caller", "headers", "id", "method", "path")
 
     def __init__(self, scope: Scope, request_id: str) -> None:
         self._scope = scope
@@ -78,6 +78,7 @@ class Request:
         self.body = b""
         self.caller: Caller | None = None
         """Who sent it, once that was asked (`sigv4.authenticate`)."""
+        self._content_type: str | None = None
         self._fields: dict[str, str] | None = None
 
     @property
@@ -99,7 +100,9 @@ class Request:
     @property
     def content_type(self) -> str:
         """The media type of the body, in lower case and without parameters; "" when none is named."""
-        return media_type(self.headers.get("content-type") or "")
+        if self._content_type is None:
+            self._content_type = media_type(self.headers.get("content-type") or "")
+        return self._content_type
 
     def fields(self) -> dict[str, str]:
         """The parameters after the question mark and, over them, those of a form in the body; of one name the last.

@@ -80,6 +80,8 @@ class Database:
         self._asides: set[Future[Any]] = set()
         self._asides_held: asyncio.Future[None] | None = None
         self._lock_fd = -1
+        self._loop: asyncio.AbstractEventLoop
+        """The loop that the database was opened on. Asking for it is a system call before Python 3.12."""
         self._turn_open = False
         self._turn_bytes = 0
         self._looks = 0
@@ -115,7 +117,8 @@ class Database:
     # --- opening and closing ---
 
     def open(self) -> None:
-        """Open, check and migrate. Raises StorageError saying what is wrong and where."""
+        """Open, check and migrate, on the event loop. Raises StorageError saying what is wrong and where."""
+        self._loop = asyncio.get_running_loop()
         try:
             if not self.in_memory:
                 self._claim_directory()
@@ -203,7 +206,7 @@ class Database:
         many of them come again at once.
         """
         while self._commit_job is not None:
-            ended: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+            ended: asyncio.Future[None] = self._loop.create_future()
             self._idling.append(ended)
             await ended
 
@@ -278,7 +281,7 @@ class Database:
 
     def committed(self) -> asyncio.Future[None]:
         """A future of the caller's own, done when the open turn is durable; fails with its StorageError."""
-        done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        done: asyncio.Future[None] = self._loop.create_future()
         self._waiting.append(done)
         return done
 
@@ -302,7 +305,7 @@ class Database:
             raise storage_error(cause) from cause
         self._turn_open = True
         self.turns += 1
-        asyncio.get_running_loop().call_soon(self._end_turn)
+        self._loop.call_soon(self._end_turn)
 
     def _end_turn(self) -> None:
         if not self._turn_open or self._commit_job is not None:
@@ -312,11 +315,10 @@ class Database:
         if comes_more and not on_thread and not self.in_memory:
             # Requests come in bursts, as clients are answered together: the rest of one is to share the fsync.
             self._joined, self._looks = len(self._waiting), self._looks + 1
-            asyncio.get_running_loop().call_soon(self._end_turn)
+            self._loop.call_soon(self._end_turn)
         elif on_thread:
-            loop = asyncio.get_running_loop()
             self._commit_job = self._committer.submit(self._commit)
-            self._commit_job.add_done_callback(lambda _job: _call_soon(loop, self._commit_ended))
+            self._commit_job.add_done_callback(lambda _job: _call_soon(self._loop, self._commit_ended))
         else:
             self._settle(self._commit())
 
@@ -372,7 +374,7 @@ class Database:
             else:
                 done.set_exception(error)
         if self._wal_pages > self._wal_left + CHECKPOINT_PAGES and self._checkpoint is None and not self._closed:
-            self._checkpoint = asyncio.get_running_loop().create_task(self._move_wal())
+            self._checkpoint = self._loop.create_task(self._move_wal())
         if error is None:
             for callback in callbacks:  # the writers go on in the loop's next turn
                 callback()
@@ -385,10 +387,9 @@ class Database:
 
     async def _move_wal(self) -> None:
         """Checkpoint on a thread until little is left; then one commit moves that, and the WAL starts over."""
-        loop = asyncio.get_running_loop()
         try:
             for _ in range(CHECKPOINT_PASSES):
-                _, moved = await loop.run_in_executor(self._threads, self._checkpoint_aside)
+                _, moved = await self._loop.run_in_executor(self._threads, self._checkpoint_aside)
                 if self._wal_pages - moved <= CHECKPOINT_REST_PAGES:
                     break
             await self._move_rest()
@@ -400,7 +401,7 @@ class Database:
 
     async def _move_rest(self) -> None:
         """Move what is left while nobody reads aside: as long as one does, the WAL cannot start over."""
-        self._asides_held = held = asyncio.get_running_loop().create_future()
+        self._asides_held = held = self._loop.create_future()
         try:
             if self._asides:
                 await asyncio.wait([asyncio.wrap_future(job) for job in tuple(self._asides)])
