@@ -39,6 +39,8 @@ class SigningPool:
         self._ready: list[_Process] = []
         self._alive: set[_Process] = set()
         self._starting: asyncio.Task[None] | None = None
+        """What starts the processes; kept when it has failed, so that it is not tried again and again."""
+        self._fails = False
         self._counted = 0
         """Signatures made on the loop since `_since_s`."""
         self._since_s = 0.0
@@ -133,7 +135,10 @@ class SigningPool:
         if process in self._ready:
             self._ready.remove(process)
             log.warning("a process that signs has ended", pid=process.pid)
-        if not self._alive:
+        elif not process.is_ready and not self._closed:
+            self._fails = True
+            log.warning("messages are signed on the event loop", reason="a process that signs did not start")
+        if not self._alive and not self._fails:
             self._starting = None
         if unanswered:
             self._waiting.extend(unanswered)
@@ -163,7 +168,7 @@ class _Process(asyncio.SubprocessProtocol):
         self._asked: deque[Asked] = deque()
         self._unsent: list[bytes] = []
         self._read = b""
-        self._is_ready = False
+        self.is_ready = False
         self.exited: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self.pid = 0
 
@@ -202,8 +207,8 @@ class _Process(asyncio.SubprocessProtocol):
         self._stdin.write(len(self._key.der).to_bytes(LENGTH_BYTES) + self._key.der)
 
     def pipe_data_received(self, fd: int, data: bytes) -> None:  # noqa: ARG002 - there is but one
-        if not self._is_ready:
-            self._is_ready = True
+        if not self.is_ready:
+            self.is_ready = True
             data = data.removeprefix(READY)
             self._pool.joined(self)
         read, size = self._read + data, self._key.signature_chars

@@ -153,10 +153,16 @@ async def test_who_does_not_wait_any_more_is_passed_over(busy, check):
     check(await kept, b"b", "1")
 
 
-async def test_without_processes_all_is_signed_on_the_loop(pool, check, monkeypatch):
+@pytest.mark.parametrize("program", ["/nowhere/python", "false"])
+async def test_without_processes_all_is_signed_on_the_loop(pool, check, monkeypatch, program):
     monkeypatch.setattr(limits, "SIGNED_HERE_PER_S", 3)
-    monkeypatch.setattr(sys, "executable", "/nowhere/python")
-    for n in range(10):
-        data = b"%d" % n
-        check(await pool.begin(digest(data, "2"), "2"), data, "2")
+    monkeypatch.setattr(sys, "executable", program)
+    started = []
+    for _ in range(2):
+        for n in range(10):
+            data = b"%d" % n
+            check(await pool.begin(digest(data, "2"), "2"), data, "2")
+        started.append(pool._starting)
+        await until(lambda: started[0].done() and not pool._alive)
     assert pool.processes == []
+    assert started[0] is started[1]
