@@ -234,6 +234,8 @@ SIGNING_PROCESSES: Final = 4
 """How many, if the machine has as many cores."""
 SIGNING_IDLE_S: Final = 30
 """After so long without anything to sign they end."""
+SIGNING_RETRY_S: Final = 60
+"""When they could not be started, it is tried again after so long."""
 SIGNING_END_S: Final = 5
 """How long they are given to end before they are killed."""
 

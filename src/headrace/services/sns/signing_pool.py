@@ -39,8 +39,8 @@ class SigningPool:
         self._ready: list[_Process] = []
         self._alive: set[_Process] = set()
         self._starting: asyncio.Task[None] | None = None
-        """What starts the processes; kept when it has failed, so that it is not tried again and again."""
-        self._fails = False
+        self._not_before_s = 0.0
+        """Processes that did not start are not started again until then."""
         self._counted = 0
         """Signatures made on the loop since `_since_s`."""
         self._since_s = 0.0
@@ -103,7 +103,8 @@ class SigningPool:
                 self._counted += 1
         if loop.time() > self._since_s + 1:
             self._since_s, self._counted = loop.time(), 0
-        if self._counted >= limits.SIGNED_HERE_PER_S and self._starting is None:
+        enough = self._counted >= limits.SIGNED_HERE_PER_S
+        if enough and self._starting is None and loop.time() >= self._not_before_s:
             self._starting = loop.create_task(self._start())
         if self._waiting:
             loop.call_soon(self._share_out)
@@ -118,7 +119,9 @@ class SigningPool:
                 _, process = await loop.subprocess_exec(lambda: _Process(self, self._key), *command, stderr=None)
                 self._alive.add(process)
         except (OSError, NotImplementedError) as error:
-            log.warning("messages are signed on the event loop", reason=str(error))
+            self._put_off(str(error))
+        if not self._alive:
+            self._starting = None
 
     def joined(self, process: _Process) -> None:
         """A process is ready to sign."""
@@ -136,13 +139,16 @@ class SigningPool:
             self._ready.remove(process)
             log.warning("a process that signs has ended", pid=process.pid)
         elif not process.is_ready and not self._closed:
-            self._fails = True
-            log.warning("messages are signed on the event loop", reason="a process that signs did not start")
-        if not self._alive and not self._fails:
+            self._put_off("a process that signs has not come to start")
+        if not self._alive and self._starting is not None and self._starting.done():
             self._starting = None
         if unanswered:
             self._waiting.extend(unanswered)
             asyncio.get_running_loop().call_soon(self._share_out)
+
+    def _put_off(self, reason: str) -> None:
+        self._not_before_s = asyncio.get_running_loop().time() + limits.SIGNING_RETRY_S
+        log.warning("messages are signed on the event loop", reason=reason, next_try_s=limits.SIGNING_RETRY_S)
 
     def _look_later(self) -> None:
         self._look = asyncio.get_running_loop().call_later(limits.SIGNING_IDLE_S, self._end_idle)

@@ -156,13 +156,26 @@ async def test_who_does_not_wait_any_more_is_passed_over(busy, check):
 @pytest.mark.parametrize("program", ["/nowhere/python", "false"])
 async def test_without_processes_all_is_signed_on_the_loop(pool, check, monkeypatch, program):
     monkeypatch.setattr(limits, "SIGNED_HERE_PER_S", 3)
-    monkeypatch.setattr(sys, "executable", program)
-    started = []
-    for _ in range(2):
+    start, started = pool._start, []
+
+    async def counted():
+        started.append(program)
+        await start()
+
+    async def sign_some():
         for n in range(10):
             data = b"%d" % n
             check(await pool.begin(digest(data, "2"), "2"), data, "2")
-        started.append(pool._starting)
-        await until(lambda: started[0].done() and not pool._alive)
+        await until(lambda: pool._starting is None)
+
+    monkeypatch.setattr(pool, "_start", counted)
+    with monkeypatch.context() as patched:
+        patched.setattr(sys, "executable", program)
+        await sign_some()
+        await sign_some()
     assert pool.processes == []
-    assert started[0] is started[1]
+    assert len(started) == 1
+    pool._not_before_s = 0.0  # that long after
+    for n in range(10):
+        await pool.begin(digest(b"%d" % n, "2"), "2")
+    await until(lambda: pool.processes)
