@@ -41,11 +41,12 @@ class Dispatcher:
         """Answer one request, whatever it is. Ends without an answer only when the client has hung up."""
         request = Request(scope, self._new_request_id())
         REQUEST_ID.set(request.id)
-        codec = self._router.codec(request)
+        own = is_for_headrace(request)
+        codec = self._router.codec(request, own=own)
         call = ""
         try:
             request.body = await read_body(request, exchange)
-            if is_for_headrace(request):
+            if own:
                 response = await self._control.answer(request)
             else:
                 operation = codec.operation(request)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from binascii import a2b_qp
 from typing import Final
 
@@ -9,6 +10,10 @@ from headrace.errors import ServiceError
 
 MAX_FIELDS: Final = 50_000
 """Fields of one query string or form. AWS: CloudWatch's PutMetricData is the widest call, and stays below."""
+
+SHORT_CHARS: Final = 256
+"""Names and values of up to this length are kept decoded."""
+SHORT_KEPT: Final = 2_000
 
 
 def parse_fields(form: bytes) -> dict[str, str]:
@@ -29,9 +34,19 @@ def parse_fields(form: bytes) -> dict[str, str]:
 
 
 def _decode(text: str) -> str:
+    if "%" not in text and "+" not in text:
+        return text
+    # ARNs and URLs come again and again, in short texts.
+    return _decode_short(text) if len(text) <= SHORT_CHARS else _decode_any(text)
+
+
+def _decode_any(text: str) -> str:
     if "+" in text:
         text = text.replace("+", " ")
     return _unescape(text.encode()).decode() if "%" in text else text
+
+
+_decode_short: Final = functools.lru_cache(maxsize=SHORT_KEPT)(_decode_any)
 
 
 def _unescape(text: bytes) -> bytes:

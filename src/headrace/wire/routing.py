@@ -12,7 +12,6 @@ from headrace.wire.codecs.awsjson import JsonCodec
 from headrace.wire.codecs.awsquery import QueryCodec
 from headrace.wire.codecs.cbor import CONTENT_TYPE as CBOR_TYPE
 from headrace.wire.codecs.cbor import CborCodec
-from headrace.wire.control import is_for_headrace
 from headrace.wire.messages import Request, Response
 
 REGION: Final = re.compile(r"[a-z]{2}(?:-[a-z]+)+-[0-9]")
@@ -48,13 +47,12 @@ class Router:
         }
         self._by_content_type[CBOR_TYPE] = CborCodec(catalog)
 
-    def codec(self, request: Request) -> Codec:
-        """What the caller speaks; Query when it does not say."""
-        codec = self._by_content_type.get(request.headers.get("content-type"))
-        if codec is not None:
-            return codec
-        content_type = "application/json" if is_for_headrace(request) else request.content_type
-        return self._by_content_type.get(content_type, self._query)
+    def codec(self, request: Request, *, own: bool) -> Codec:
+        """What the caller speaks; when it does not say, JSON on Headrace's `own` endpoints and Query elsewhere."""
+        codec = self._by_content_type.get(request.content_type)
+        if codec is None:
+            codec = self._by_content_type["application/json"] if own else self._query
+        return codec
 
 
 def region_of(request: Request) -> str:

@@ -19,11 +19,11 @@ from headrace.wire.routing import Router, region_of
     ],
 )
 def test_the_content_type_tells_the_protocol(served, request_of, headers, kind):
-    assert isinstance(Router(served).codec(request_of(headers=headers)), kind)
+    assert isinstance(Router(served).codec(request_of(headers=headers), own=False), kind)
 
 
 def test_headraces_own_endpoints_speak_json(served, request_of):
-    assert isinstance(Router(served).codec(request_of(path="/_headrace/nothing")), JsonCodec)
+    assert isinstance(Router(served).codec(request_of(path="/_headrace/nothing"), own=True), JsonCodec)
 
 
 @pytest.mark.parametrize(
