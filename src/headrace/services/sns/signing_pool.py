@@ -9,6 +9,8 @@ the time. The processes end when there has been nothing to sign for a while.
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import operator
 import os
 import sys
 from collections import deque
@@ -20,6 +22,8 @@ from headrace.services.sns import limits
 from headrace.services.sns.signing_process import LENGTH_BYTES, READY, Key, request
 
 _PROGRAM: Final = "headrace.services.sns.signing_process"
+
+_UNANSWERED: Final = operator.attrgetter("unanswered")
 
 Asked = tuple[bytes, "asyncio.Future[str]"]
 """A request, and whoever waits for its answer."""
@@ -40,9 +44,9 @@ class SigningPool:
         self._alive: set[_Process] = set()
         self._starting: asyncio.Task[None] | None = None
         self._not_before_s = 0.0
-        """Processes that did not start are not started again until then."""
+        """No processes are started until then."""
         self._counted = 0
-        """Signatures made on the loop since `_since_s`."""
+        """Signatures asked for since `_since_s`."""
         self._since_s = 0.0
         self._used = False
         self._look: asyncio.TimerHandle | None = None
@@ -62,6 +66,7 @@ class SigningPool:
         if not self._waiting:
             loop.call_soon(self._share_out)
         self._waiting.append((request(digest, version), future))
+        self._counted += 1
         return future
 
     async def close(self) -> None:
@@ -81,12 +86,13 @@ class SigningPool:
 
     def _share_out(self) -> None:
         """Begin to sign what was asked for in this turn of the loop."""
+        self._look_at_pace()
         if not self._ready:
             self._sign_some()
             return
         self._used = True
         for asked in self._waiting:
-            min(self._ready, key=len).take(asked)
+            min(self._ready, key=_UNANSWERED).take(asked)
         self._waiting.clear()
         for each in self._ready:
             each.send()
@@ -95,33 +101,40 @@ class SigningPool:
 
     def _sign_some(self) -> None:
         """Sign a few here, and leave the rest to later turns of the loop: it has others to serve."""
-        loop = asyncio.get_running_loop()
         for _ in range(min(len(self._waiting), limits.SIGNED_A_TURN)):
             asked, future = self._waiting.popleft()
             if not future.done():
                 future.set_result(self._key.answer(asked).decode())
-                self._counted += 1
-        if loop.time() > self._since_s + 1:
-            self._since_s, self._counted = loop.time(), 0
-        enough = self._counted >= limits.SIGNED_HERE_PER_S
-        if enough and self._starting is None and loop.time() >= self._not_before_s:
-            self._starting = loop.create_task(self._start())
         if self._waiting:
-            loop.call_soon(self._share_out)
+            asyncio.get_running_loop().call_soon(self._share_out)
 
     # --- the processes ---
 
-    async def _start(self) -> None:
+    def _look_at_pace(self) -> None:
+        """Have processes started, those that are missing, when so much was asked for within a second."""
+        now_s = asyncio.get_running_loop().time()
+        if self._counted >= limits.SIGNED_HERE_PER_S and self._starting is None and now_s >= self._not_before_s:
+            missing = min(limits.SIGNING_PROCESSES, os.cpu_count() or 1) - len(self._alive)
+            if missing > 0:
+                self._not_before_s = now_s + 1
+                self._starting = asyncio.get_running_loop().create_task(self._start(missing))
+        if now_s > self._since_s + 1:
+            self._since_s, self._counted = now_s, 0
+
+    async def _start(self, count: int) -> None:
         loop = asyncio.get_running_loop()
+        command = (sys.executable, "-m", _PROGRAM)
         try:
-            for _ in range(min(limits.SIGNING_PROCESSES, os.cpu_count() or 1)):
-                command = (sys.executable, "-m", _PROGRAM)
-                _, process = await loop.subprocess_exec(lambda: _Process(self, self._key), *command, stderr=None)
-                self._alive.add(process)
+            for _ in range(count):
+                await loop.subprocess_exec(lambda: _Process(self, self._key), *command, stderr=None)
         except (OSError, NotImplementedError) as error:
             self._put_off(str(error))
-        if not self._alive:
+        finally:
             self._starting = None
+
+    def began(self, process: _Process) -> None:
+        """A process was started."""
+        self._alive.add(process)
 
     def joined(self, process: _Process) -> None:
         """A process is ready to sign."""
@@ -140,8 +153,6 @@ class SigningPool:
             log.warning("a process that signs has ended", pid=process.pid)
         elif not process.is_ready and not self._closed:
             self._put_off("a process that signs has not come to start")
-        if not self._alive and self._starting is not None and self._starting.done():
-            self._starting = None
         if unanswered:
             self._waiting.extend(unanswered)
             asyncio.get_running_loop().call_soon(self._share_out)
@@ -155,7 +166,7 @@ class SigningPool:
 
     def _end_idle(self) -> None:
         """Have the processes end if they had nothing to do since this was last asked."""
-        if self._used or any(map(len, self._ready)):
+        if self._used or any(map(_UNANSWERED, self._ready)):
             self._used = False
             self._look_later()
             return
@@ -166,7 +177,7 @@ class SigningPool:
 
 
 class _Process(asyncio.SubprocessProtocol):
-    """A process that signs; its length is the number of requests that it has not answered yet."""
+    """A process that signs."""
 
     def __init__(self, pool: SigningPool, key: Key) -> None:
         self._pool = pool
@@ -178,11 +189,10 @@ class _Process(asyncio.SubprocessProtocol):
         self.exited: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self.pid = 0
 
-    def __len__(self) -> int:
+    @property
+    def unanswered(self) -> int:
+        """How many requests it has not answered yet."""
         return len(self._asked)
-
-    def __bool__(self) -> bool:
-        return True
 
     def take(self, asked: Asked) -> None:
         """Ask for a signature, with the next `send`."""
@@ -201,7 +211,8 @@ class _Process(asyncio.SubprocessProtocol):
 
     def kill(self) -> None:
         """End it at once."""
-        self._transport.kill()
+        with contextlib.suppress(ProcessLookupError):
+            self._transport.kill()
         self._transport.close()
 
     # --- what the event loop calls ---
@@ -210,6 +221,7 @@ class _Process(asyncio.SubprocessProtocol):
         self._transport = cast("asyncio.SubprocessTransport", transport)
         self.pid = self._transport.get_pid()
         self._stdin = cast("asyncio.WriteTransport", self._transport.get_pipe_transport(0))
+        self._pool.began(self)
         self._stdin.write(len(self._key.der).to_bytes(LENGTH_BYTES) + self._key.der)
 
     def pipe_data_received(self, fd: int, data: bytes) -> None:  # noqa: ARG002 - there is but one

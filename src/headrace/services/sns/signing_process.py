@@ -25,7 +25,7 @@ _READ_REQUESTS: Final = 1_000
 """Requests that are taken from the pipe at once, at most."""
 _ANSWERED_TOGETHER: Final = 8
 """Signatures that are told of together: whoever reads them is woken less often."""
-NICENESS: Final = 10
+NICENESS: Final = 4
 """What serves requests goes before what signs: there it takes turns of its own, and all signatures wait for them."""
 
 

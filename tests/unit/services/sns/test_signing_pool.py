@@ -99,14 +99,16 @@ async def test_what_a_process_does_not_live_to_sign_is_signed_all_the_same(busy,
             check(signature, data, "2")
 
 
-async def test_processes_that_were_killed_are_started_again(busy):
+@pytest.mark.parametrize("killed", [1, limits.SIGNING_PROCESSES])
+async def test_processes_that_were_killed_are_started_again(busy, killed):
     before = busy.processes
-    for pid in before:
+    for pid in before[:killed]:
         os.kill(pid, signal.SIGKILL)
-    await until(lambda: busy.processes == [])
+    await until(lambda: busy.processes == before[killed:])
+    busy._not_before_s = 0.0  # a second later
     await asyncio.gather(*(busy.begin(digest(b"%d" % n, "2"), "2") for n in range(5)))
-    await until(lambda: busy.processes)
-    assert set(before).isdisjoint(busy.processes)
+    await until(lambda: len(busy.processes) == len(before))
+    assert set(before[:killed]).isdisjoint(busy.processes)
 
 
 async def test_processes_end_when_there_is_nothing_to_sign(pool, monkeypatch):
@@ -158,15 +160,15 @@ async def test_without_processes_all_is_signed_on_the_loop(pool, check, monkeypa
     monkeypatch.setattr(limits, "SIGNED_HERE_PER_S", 3)
     start, started = pool._start, []
 
-    async def counted():
+    async def counted(count):
         started.append(program)
-        await start()
+        await start(count)
 
     async def sign_some():
         for n in range(10):
             data = b"%d" % n
             check(await pool.begin(digest(data, "2"), "2"), data, "2")
-        await until(lambda: pool._starting is None)
+        await until(lambda: pool._starting is None and not pool._alive)
 
     monkeypatch.setattr(pool, "_start", counted)
     with monkeypatch.context() as patched:
