@@ -103,9 +103,9 @@ class NatsEngine:
         await self.disconnect()
 
     async def _answered(self) -> None:
-        """Return when no request to NATS waits for an answer that is due soon."""
+        """Return when no request to NATS waits for an answer that is due soon, and no writer for its own record."""
         for _ in range(MAX_ANSWER_TURNS):
-            if not self.connection.waiting:
+            if not self.connection.waiting and not self.mirror.waiting:
                 break
             await asyncio.sleep(ANSWER_TURN_S)
         await self.connection.flush()

@@ -123,6 +123,11 @@ class Mirror:
         ack = await self.jetstream.publish_once(self.stream, [Outbound(f"{self._base}sync", b"", {})])
         await self.until(ack.sequence)
 
+    @property
+    def waiting(self) -> int:
+        """Writers that wait until the mirror shows what they have stored."""
+        return len(self._waiting)
+
     async def until(self, sequence: int) -> None:
         """Return when the mirror has what the stream had at that sequence. Raises Unavailable."""
         if self._applied >= sequence:
