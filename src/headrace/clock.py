@@ -153,6 +153,18 @@ class VirtualClock:
         self._rearm()
 
 
+def stand_still_for(clock: Clock, at_rest: Callable[[], Awaitable[None]]) -> None:
+    """Have a clock that is moved wait for `at_rest` between its moments; the machine's own waits for nobody."""
+    if isinstance(clock, VirtualClock):
+        clock.outside.append(at_rest)
+
+
+def go_on_without(clock: Clock, at_rest: Callable[[], Awaitable[None]]) -> None:
+    """Undo `stand_still_for`; harmless when it was not called."""
+    if isinstance(clock, VirtualClock) and at_rest in clock.outside:
+        clock.outside.remove(at_rest)
+
+
 async def rest(begun: Callable[[], int], answered: Callable[[], Awaitable[None]]) -> None:
     """Return when what is `begun` (a count that grows) is `answered`, and nothing more was begun because of it.
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import Final
 
-from headrace.clock import Clock, VirtualClock, rest
+from headrace.clock import Clock, go_on_without, rest, stand_still_for
 from headrace.engines.nats.connection import Connection
 from headrace.engines.nats.embedded import EmbeddedServer
 from headrace.engines.nats.faults import NoResponders
@@ -61,8 +61,7 @@ class NatsEngine:
         await self.logs.start()
         await self.queues.start()
         await Mark(self.mirror, self._clock).check()
-        if isinstance(self._clock, VirtualClock):
-            self._clock.outside.append(self._rest)
+        stand_still_for(self._clock, self._rest)
 
     async def connect(self) -> None:
         """Connect and read the records, and start nothing that runs by itself. Raises StorageError."""
@@ -96,8 +95,7 @@ class NatsEngine:
 
     async def close(self) -> None:
         """Stop what runs here, and leave the cluster."""
-        if isinstance(self._clock, VirtualClock) and self._rest in self._clock.outside:
-            self._clock.outside.remove(self._rest)
+        go_on_without(self._clock, self._rest)
         await self.queues.close()
         await self.logs.close()
         await self.disconnect()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from headrace.clock import Clock, VirtualClock, rest
+from headrace.clock import Clock, go_on_without, rest, stand_still_for
 from headrace.engines.sqlite.database import Database
 from headrace.engines.sqlite.logs import SqliteLogs
 from headrace.engines.sqlite.metadata import SqliteMetadata
@@ -35,8 +35,7 @@ class SqliteEngine:
         self.database.open()
         await self.queues.start()
         await self.logs.start()
-        if isinstance(self._clock, VirtualClock):
-            self._clock.outside.append(self._rest)
+        stand_still_for(self._clock, self._rest)
 
     async def drain(self) -> None:
         """End all waiting calls early, with nothing."""
@@ -51,8 +50,7 @@ class SqliteEngine:
 
     async def close(self) -> None:
         """Make durable what was accepted and close the database."""
-        if isinstance(self._clock, VirtualClock) and self._rest in self._clock.outside:
-            self._clock.outside.remove(self._rest)
+        go_on_without(self._clock, self._rest)
         await self.queues.close()
         await self.logs.close()
         self.database.close()

@@ -15,7 +15,7 @@ from weakref import WeakSet
 
 import structlog
 
-from headrace.clock import VirtualClock, sleep
+from headrace.clock import go_on_without, sleep, stand_still_for
 from headrace.context import Server
 from headrace.errors import StorageError
 from headrace.primitives.queues import Outgoing, QueueMissing, QueueSettings, Sent
@@ -72,16 +72,14 @@ class Deliveries:
 
     async def start(self) -> None:
         """Go on with what a stopped process left, first with what is to stay in order, lest it be overtaken."""
-        if isinstance(self._server.clock, VirtualClock):
-            self._server.clock.outside.append(self._rest)
+        stand_still_for(self._server.clock, self._rest)
         await self._presence.adopt(QUEUE_PREFIX, self._adopted)
         await self._take_up(ordered=True)
         self._looking = asyncio.create_task(self._look())
 
     async def close(self) -> None:
         """Stop; messages under way are delivered again after the next start."""
-        if isinstance(self._server.clock, VirtualClock) and self._rest in self._server.clock.outside:
-            self._server.clock.outside.remove(self._rest)
+        go_on_without(self._server.clock, self._rest)
         if self._looking is not None:
             self._looking.cancel()
             with contextlib.suppress(asyncio.CancelledError):

@@ -103,8 +103,12 @@ class SigningPool:
         """Sign a few here, and leave the rest to later turns of the loop: it has others to serve."""
         for _ in range(min(len(self._waiting), limits.SIGNED_A_TURN)):
             asked, future = self._waiting.popleft()
-            if not future.done():
+            if future.done():
+                continue
+            try:
                 future.set_result(self._key.answer(asked).decode())
+            except Exception as error:  # noqa: BLE001 - whoever waits is told
+                future.set_exception(error)
         if self._waiting:
             asyncio.get_running_loop().call_soon(self._share_out)
 

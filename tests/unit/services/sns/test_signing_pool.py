@@ -80,6 +80,21 @@ async def test_the_loop_goes_on_meanwhile(pool):
     assert len(set(seen)) > 2
 
 
+async def test_who_waits_is_told_of_a_failure(pool, check, monkeypatch):
+    answer, answers = pool._key.answer, iter([ValueError("no"), None])
+
+    def fails_once(asked):
+        if error := next(answers):
+            raise error
+        return answer(asked)
+
+    monkeypatch.setattr(pool._key, "answer", fails_once)
+    refused, signed = (pool.begin(digest(b"x", "1"), "1") for _ in range(2))
+    with pytest.raises(ValueError, match="no"):
+        await refused
+    check(await signed, b"x", "1")
+
+
 async def test_many_are_signed_in_processes(busy, check, monkeypatch):
     monkeypatch.setattr(busy._key, "answer", None)  # nothing is signed here any more
     asked = [(b"%d" % n, "12"[n % 2]) for n in range(300)]
