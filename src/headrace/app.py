@@ -27,6 +27,7 @@ from headrace.services.sns.transports.sms_routes import gateway_key
 from headrace.services.sqs import operations as sqs_operations
 from headrace.services.sqs.state import State as SqsState
 from headrace.settings import EMBEDDED, Settings, SettingsError
+from headrace.wire.auth.policies import Policies
 from headrace.wire.catalog import Catalog
 from headrace.wire.control import Control
 from headrace.wire.dispatch import Dispatcher
@@ -83,6 +84,7 @@ class App:
                 answers_key="" if settings.serves_test_endpoints else answers_key,
                 certificate=functools.partial(signing.certificate, self.server),
             ),
+            policies=Policies(self.clock, strict=settings.policies == "aws"),
         )
 
     async def start(self) -> None:

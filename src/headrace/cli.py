@@ -26,6 +26,7 @@ from headrace.settings import (
     EngineName,
     LogFormat,
     LogLevel,
+    PoliciesName,
     QuotasName,
     Settings,
     SettingsError,
@@ -102,6 +103,7 @@ def _nats_options(command: Any) -> Any:
 @_option("--workers", "Processes to serve with; more than one needs NATS.", int)
 @_option("--clock", "virtual: time that tests may move on.", ClockName)
 @_option("--quotas", "none: lift throughput limits, never sizes.", QuotasName)
+@_option("--policies", "aws: queues without a policy take nothing from topics, as on AWS.", PoliciesName)
 @_option("--tls-cert", "Certificate (PEM): serve HTTPS.")
 @_option("--tls-key", "The certificate's key (PEM).")
 @_option("--share-port/--no-share-port", "Listen beside other processes that do so on the same port.", bool)

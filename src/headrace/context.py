@@ -16,13 +16,26 @@ REQUEST_ID: Final[ContextVar[str]] = ContextVar("request_id")
 """The id of the request a task answers, for the log."""
 
 
-class Principal(msgspec.Struct, frozen=True):
-    """Who calls: `access_key_id` ("" when unsigned), the account it belongs to, its unique id and ARN."""
+class Principal(msgspec.Struct, frozen=True, cache_hash=True):
+    """Who calls: `access_key_id` ("" when unsigned), the account it belongs to, its unique id and ARN.
+
+    A service that calls from within has its name as `service` ("sns.amazonaws.com"), and in `source_arn` the resource
+    that it calls for, which is the account's.
+    """
 
     account: str
     access_key_id: str
     user_id: str
     arn: str
+    service: str = ""
+    source_arn: str = ""
+
+
+class ResourcePolicy(msgspec.Struct, frozen=True, cache_hash=True):
+    """A resource's ARN and its policy, a JSON document that was checked for form; "" when it has none."""
+
+    arn: str
+    policy: str
 
 
 class Quotas(msgspec.Struct, frozen=True):
@@ -51,7 +64,7 @@ class Prepare(Protocol):
     def __call__(
         self, service: str, operation: str, *, principal: Principal, region: str
     ) -> Callable[[dict[str, Any]], Coroutine[Any, Any, dict[str, Any]]]:
-        """What calls the operation; calling it raises ServiceError when the principal may not."""
+        """What calls the operation; awaiting it raises ServiceError when the principal may not."""
 
 
 class PrepareTogether(Protocol):

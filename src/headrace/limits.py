@@ -28,6 +28,12 @@ MAX_STREAMS: Final = 4_096
 MAX_CREDENTIAL_SCOPES: Final = 10_000
 """Parsed credential scopes kept, so that a caller's is parsed once."""
 
+MAX_POLICIES_READ: Final = 1_000
+"""Policies of resources that are kept parsed."""
+
+MAX_POLICY_DECISIONS: Final = 20_000
+"""Answers of policies that are kept: one for each resource, caller and permission."""
+
 MAX_MEDIA_TYPES: Final = 256
 """Content-Type headers kept with the media type that each names."""
 

@@ -21,6 +21,7 @@ MAX_PORT: Final = 65_535
 EngineName = Literal["sqlite", "nats"]
 ClockName = Literal["system", "virtual"]
 QuotasName = Literal["aws", "none"]
+PoliciesName = Literal["given", "aws"]
 LogLevel = Literal["debug", "info", "warning", "error"]
 LogFormat = Literal["auto", "human", "json"]
 
@@ -51,6 +52,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     nats_tls_key: str | None = None
     clock: ClockName = "system"
     quotas: QuotasName = "aws"
+    policies: PoliciesName = "given"
     tls_cert: str | None = None
     tls_key: str | None = None
     share_port: bool = False

@@ -32,6 +32,7 @@ ENGINE = os.environ.get("HEADRACE_TEST_ENGINE")
 ON_EVERY_ENGINE = (
     "sns/test_filtering.py",
     "sns/test_fifo.py",
+    "sns/test_queue_policies.py",
     "stream_queues/test_records.py",
     "test_kinesis_streams.py",
     "test_sqs_dead_letters.py",

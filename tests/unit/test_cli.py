@@ -26,10 +26,10 @@ def test_version():
 def test_help_names_every_option_with_its_variable():
     text = run("serve", "--help", COLUMNS="200").stdout
     for option in (
-        "host", "port", "data", "engine", "clock", "quotas", "tls-cert", "tls-key", "test-endpoints", "resources",
-        "log-level", "log-format", "nats", "replicas", "workers", "nats-prefix", "nats-domain", "nats-user",
-        "nats-password", "nats-token", "nats-nkey", "nats-creds", "nats-tls-ca", "nats-tls-cert", "nats-tls-key",
-        "share-port",
+        "host", "port", "data", "engine", "clock", "quotas", "policies", "tls-cert", "tls-key", "test-endpoints",
+        "resources", "log-level", "log-format", "nats", "replicas", "workers", "nats-prefix", "nats-domain",
+        "nats-user", "nats-password", "nats-token", "nats-nkey", "nats-creds", "nats-tls-ca", "nats-tls-cert",
+        "nats-tls-key", "share-port",
     ):  # fmt: skip
         assert f"--{option}" in text
         assert f"HEADRACE_{option.upper().replace('-', '_')}" in text

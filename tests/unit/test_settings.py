@@ -13,6 +13,7 @@ from headrace.settings import Settings, SettingsError, is_loopback
         ({"engine": "paper"}, "Invalid enum value 'paper'"),
         ({"clock": "cuckoo"}, "Invalid enum value 'cuckoo'"),
         ({"quotas": "some"}, "Invalid enum value 'some'"),
+        ({"policies": "some"}, "Invalid enum value 'some'"),
         ({"log_level": "loud"}, "Invalid enum value 'loud'"),
         ({"tls_cert": "cert.pem"}, "TLS needs both"),
         ({"tls_key": "key.pem"}, "TLS needs both"),

@@ -16,7 +16,7 @@ from typing import Any
 import botocore
 import msgspec
 
-from headrace.context import Context
+from headrace.context import Context, ResourcePolicy
 from headrace.errors import ServiceError
 from headrace.wire.overlays import Overlay, read_overlay
 from headrace.wire.shapes import Member, Shape
@@ -26,6 +26,9 @@ Action = Callable[[Context, dict[str, Any]], Coroutine[Any, Any, dict[str, Any]]
 
 Together = Callable[[Context, Sequence[dict[str, Any]]], Coroutine[Any, Any, None]]
 """What carries out many calls of an operation as one."""
+
+PolicyOf = Callable[[Context, dict[str, Any]], Coroutine[Any, Any, ResourcePolicy]]
+"""What finds the resource that a call with these parameters is for, and its policy."""
 
 
 class Operation(msgspec.Struct, frozen=True, eq=False):
@@ -39,6 +42,8 @@ class Operation(msgspec.Struct, frozen=True, eq=False):
     """The element around a Query result; "" when there is none."""
     action: Action
     together: Together | None = None
+    permission: str = ""
+    """What the resource's policy must allow a service that calls (`sqs:SendMessage`); "" where it is not asked."""
     event_member: str = ""
     """The member of the output that is an async iterator of events; "" where the answer comes whole."""
 
@@ -51,7 +56,8 @@ class Service(msgspec.Struct, eq=False, kw_only=True):
     """One service: its model, as far as the wire needs it, and its overlay.
 
     `name` is what requests are signed for; `target_prefix` begins `X-Amz-Target` and is empty for a service that does
-    not speak AWS JSON; `errors` are the names of the model's error shapes.
+    not speak AWS JSON; `errors` are the names of the model's error shapes. `resource_policy` is there if the overlay
+    names permissions.
     """
 
     name: str
@@ -60,6 +66,7 @@ class Service(msgspec.Struct, eq=False, kw_only=True):
     target_prefix: str
     xml_namespace: str
     overlay: Overlay
+    resource_policy: PolicyOf | None = None
     errors: frozenset[str] = frozenset()
     operations: dict[str, Operation] = {}
 
@@ -116,6 +123,7 @@ def read_service(name: str, operations: ModuleType) -> Service:
         target_prefix=model.metadata.targetPrefix,
         xml_namespace=overlay.xml_namespace or model.metadata.xmlNamespace,
         overlay=overlay,
+        resource_policy=getattr(operations, "resource_policy", None),
         errors=frozenset(shape for shape, raw in model.shapes.items() if raw.exception),
     )
     shapes = _Shapes(model, overlay)
@@ -133,6 +141,7 @@ def read_service(name: str, operations: ModuleType) -> Service:
             result_wrapper=wrapper,
             action=getattr(operations, function, None) or _unsupported(service, raw.name),
             together=getattr(operations, f"{function}_together", None),
+            permission=overlay.permissions.get(raw.name, ""),
             event_member=next((name for name, member in output.members.items() if member.shape.streams), ""),
         )
     return service

@@ -14,6 +14,7 @@ import structlog
 
 from headrace.context import REQUEST_ID, Context, Principal, Server
 from headrace.errors import ServiceError, StorageError
+from headrace.wire.auth.policies import Policies
 from headrace.wire.auth.sigv4 import Caller, authenticate
 from headrace.wire.catalog import Catalog, Operation
 from headrace.wire.control import Control, is_for_headrace
@@ -26,11 +27,14 @@ from headrace.wire.validation import check
 class Dispatcher:
     """Answers requests: over HTTP through `handle`, from within the process through `invoke`."""
 
-    def __init__(self, *, catalog: Catalog, server: Server, states: Mapping[str, Any], control: Control) -> None:
+    def __init__(
+        self, *, catalog: Catalog, server: Server, states: Mapping[str, Any], control: Control, policies: Policies
+    ) -> None:
         self._catalog = catalog
         self._server = server
         self._states = states
         self._control = control
+        self._policies = policies
         self._router = Router(catalog)
         self._streams = Streams()
         self._new_request_id = _request_ids()
@@ -54,10 +58,11 @@ class Dispatcher:
                 caller = authenticate(request)
                 params = codec.decode(operation, request)
                 request.body = b""  # a call may wait long, and a body may be large
-                self._authorise(caller.principal, operation, params)
+                context = self._context(operation, caller, request, exchange)
+                await self._authorise(context, operation, params)
                 if operation.event_member:
                     self._streams.check()
-                result = await operation.action(self._context(operation, caller, request, exchange), params)
+                result = await operation.action(context, params)
                 if operation.event_member:
                     result[operation.event_member] = Events(result[operation.event_member], self._failing(request))
                 response = codec.encode(operation, result, request.id)
@@ -81,8 +86,9 @@ class Dispatcher:
         """
         called = self._catalog.services[service].operation(operation)
         check(called.service.overlay.style, called.input, params)
-        self._authorise(principal, called, params)
-        return await called.action(self._context_within(called, principal, region), params)
+        context = self._context_within(called, principal, region)
+        await self._authorise(context, called, params)
+        return await called.action(context, params)
 
     def prepare(
         self, service: str, operation: str, *, principal: Principal, region: str
@@ -91,9 +97,9 @@ class Dispatcher:
         called = self._catalog.services[service].operation(operation)
         context = self._context_within(called, principal, region)
 
-        def call(params: dict[str, Any]) -> Coroutine[Any, Any, dict[str, Any]]:
-            self._authorise(principal, called, params)
-            return called.action(context, params)
+        async def call(params: dict[str, Any]) -> dict[str, Any]:
+            await self._authorise(context, called, params)
+            return await called.action(context, params)
 
         return call
 
@@ -106,18 +112,23 @@ class Dispatcher:
         together = called.together
         assert together is not None, f"there is no {operation} of many calls"
 
-        def call(calls: Sequence[dict[str, Any]]) -> Coroutine[Any, Any, None]:
+        async def call(calls: Sequence[dict[str, Any]]) -> None:
             for params in calls:
-                self._authorise(principal, called, params)
-            return together(context, calls)
+                await self._authorise(context, called, params)
+            await together(context, calls)
 
         return call
 
-    def _authorise(self, principal: Principal, operation: Operation, params: dict[str, Any]) -> None:
-        """Raise ServiceError `AccessDenied` unless the principal may call the operation with these parameters.
+    async def _authorise(self, context: Context, operation: Operation, params: dict[str, Any]) -> None:
+        """Raise ServiceError `AccessDenied` unless the caller may call the operation with these parameters.
 
-        Everybody may call everything: policies are stored and validated, but not enforced.
+        Whoever calls over HTTP may call everything. A service that calls for a resource of its own needs the leave of
+        the resource that it calls. Raises what the called service does when there is no such resource.
         """
+        if operation.permission and context.principal.service:
+            find = operation.service.resource_policy
+            assert find is not None, f"no policies are known of what {operation.name} is for"
+            self._policies.check(await find(context, params), context.principal, operation.permission)
 
     def _context(self, operation: Operation, caller: Caller, request: Request, exchange: Exchange) -> Context:
         return Context(

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from headrace.clock import VirtualClock
 from headrace.context import Quotas, Server
+from headrace.wire.auth.policies import Policies
 from headrace.wire.catalog import Catalog
 from headrace.wire.control import Control
 from headrace.wire.dispatch import Dispatcher
@@ -127,7 +128,13 @@ def dispatcher(operations) -> Dispatcher:
     )
     control = Control(health=lambda: {"status": "ok"}, reset=None, advance=None)
     catalog = Catalog({"sqs": operations, "kinesis": operations})
-    return Dispatcher(catalog=catalog, server=server, states=dict.fromkeys(catalog.services, "state"), control=control)
+    return Dispatcher(
+        catalog=catalog,
+        server=server,
+        states=dict.fromkeys(catalog.services, "state"),
+        control=control,
+        policies=Policies(server.clock),
+    )
 
 
 @pytest.fixture

@@ -2,6 +2,7 @@ import types
 
 import pytest
 
+from headrace.app import OPERATIONS
 from headrace.errors import ServiceError
 from headrace.wire.catalog import Catalog, read_service
 
@@ -19,6 +20,14 @@ def test_functions_are_found_by_their_snake_case_names():
     operations.list_message_move_tasks = object()
     service = read_service("sqs", operations)
     assert service.operation("ListMessageMoveTasks").action is operations.list_message_move_tasks
+
+
+@pytest.mark.parametrize("name", OPERATIONS)
+def test_what_needs_leave_of_a_policy_has_a_way_to_it(name):
+    service = read_service(name, OPERATIONS[name])
+    asked = {operation.name: operation.permission for operation in service.operations.values() if operation.permission}
+    assert asked == service.overlay.permissions
+    assert bool(asked) == (service.resource_policy is not None)
 
 
 async def test_an_operation_without_a_function_is_not_supported(served):

@@ -6,7 +6,7 @@ import msgspec
 import pytest
 import structlog
 
-from headrace.context import Event, Principal
+from headrace.context import Event, Principal, ResourcePolicy
 from headrace.errors import ServiceError, StorageFull
 from headrace.logging_setup import add_request_id
 
@@ -179,6 +179,70 @@ class TestPrepareTogether:
     async def test_only_for_what_has_such_a_way(self, dispatcher):
         with pytest.raises(AssertionError, match="no ReceiveMessage of many calls"):
             dispatcher.prepare_together("sqs", "ReceiveMessage", principal=CALLER, region="eu-west-1")
+
+
+class TestPolicies:
+    """What a service may do for its own resources is up to the resource that it calls."""
+
+    TOPIC = "arn:aws:sns:us-east-1:000000000000:t"
+    SERVICE = Principal("000000000000", "", "", "", service="sns.amazonaws.com", source_arn=TOPIC)
+    ALLOW, DENY = (
+        f'{{"Statement": {{"Effect": "{effect}", "Principal": "*", "Action": "sqs:SendMessage", "Resource": "*"}}}}'
+        for effect in ("Allow", "Deny")
+    )
+
+    @pytest.fixture
+    def calls(self, operations, request):
+        """Ways to send to a queue `allows` or `denies`; what was sent is in `sent`."""
+
+        async def resource_policy(_ctx, params):
+            return ResourcePolicy(
+                "arn:aws:sqs:us-east-1:000000000000:q", self.DENY if params["QueueUrl"] == "denies" else self.ALLOW
+            )
+
+        async def send_message(_ctx, params):
+            self.sent.append(params["MessageBody"])
+            return {}
+
+        async def send_message_together(_ctx, calls):
+            self.sent += [params["MessageBody"] for params in calls]
+
+        self.sent = []
+        operations.resource_policy = resource_policy
+        operations.send_message = send_message
+        operations.send_message_together = send_message_together
+        return request.getfixturevalue("dispatcher")
+
+    @pytest.mark.parametrize("way", ["invoke", "prepare"])
+    async def test_one_call(self, calls, way):
+        caller = {"principal": self.SERVICE, "region": "us-east-1"}
+
+        async def send(url):
+            params = {"QueueUrl": url, "MessageBody": url}
+            if way == "invoke":
+                await calls.invoke("sqs", "SendMessage", params, **caller)
+            else:
+                await calls.prepare("sqs", "SendMessage", **caller)(params)
+
+        await send("allows")
+        with pytest.raises(ServiceError, match="its policy denies it") as refused:
+            await send("denies")
+        assert (refused.value.code, refused.value.status) == ("AccessDenied", 403)
+        assert self.sent == ["allows"]
+
+    async def test_of_many_calls_none_is_made_when_one_is_refused(self, calls):
+        call = calls.prepare_together("sqs", "SendMessage", principal=self.SERVICE, region="us-east-1")
+        await call([{"QueueUrl": "allows", "MessageBody": "a"}] * 2)
+        with pytest.raises(ServiceError, match="its policy denies it"):
+            await call([{"QueueUrl": "allows", "MessageBody": "b"}, {"QueueUrl": "denies", "MessageBody": "b"}])
+        assert self.sent == ["a", "a"]
+
+    async def test_people_are_not_asked_for_yet(self, calls, ask):
+        params = {"QueueUrl": "denies", "MessageBody": "b"}
+        await calls.invoke("sqs", "SendMessage", params, principal=CALLER, region="us-east-1")
+        answer = await ask(b'{"QueueUrl": "denies", "MessageBody": "c"}', headers=SEND)
+        assert answer.status == 200
+        assert self.sent == ["b", "c"]
 
 
 SUBSCRIBE = {"Content-Type": "application/x-amz-json-1.1", "X-Amz-Target": "Kinesis_20131202.SubscribeToShard"}

@@ -33,7 +33,8 @@ async def send(server: Server, subscription: Subscription | None, delivery: Deli
     fifo = name.endswith(rules.FIFO_SUFFIX)
     params = queue_messages.entry(delivery.publication, body, raw=delivery.raw, fifo=fifo)
     params["QueueUrl"] = queue_messages.queue_url(account, name)
-    sender = queue_messages.principal(subscription.topic.account)
+    topic = subscription.topic
+    sender = queue_messages.principal(topic.account, topic.arn)
     try:
         await server.invoke("sqs", "SendMessage", params, principal=sender, region=region)
     except ServiceError as error:

@@ -191,7 +191,8 @@ class Fanout:
             "QueueUrl": subscription.queue_url,
             "AttributeNames": ["ApproximateNumberOfMessages"],
         }
-        sender = queue_messages.principal(subscription.topic.account)
+        topic = subscription.topic
+        sender = queue_messages.principal(topic.account, topic.arn)
         try:
             await self._server.invoke(
                 "sqs", "GetQueueAttributes", params, principal=sender, region=subscription.queue[0]

@@ -196,7 +196,7 @@ ENGINES_OF_ONE_PROCESS: Final = frozenset({"sqlite"})
 """Engines whose data belongs to one process, and that make all writes of one turn of its event loop one commit."""
 
 CALLS_PREPARED: Final = 1_000
-"""Ways to call SQS, by region and account, that are kept ready."""
+"""Ways to call SQS, by region and topic, that are kept ready."""
 
 # AWS's: filter policies
 

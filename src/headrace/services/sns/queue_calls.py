@@ -40,7 +40,7 @@ class QueueCalls:
 
         Awaiting it raises the ServiceError that any of the queues answers with. For engines of one process.
         """
-        return self._prepared_together(region, topic.account)(calls)
+        return self._prepared_together(region, topic.account, topic.arn)(calls)
 
     async def _send_batch(self, subscription: Subscription, entries: Sequence[dict[str, Any]]) -> dict[str, Any]:
         for at, each in enumerate(entries):
@@ -49,7 +49,7 @@ class QueueCalls:
         try:
             return await self._call("SendMessageBatch", subscription)(params)
         except ServiceError as error:
-            if error.code == "QueueDoesNotExist" or queue_messages.is_retried(error):
+            if error.code in ("QueueDoesNotExist", "AccessDenied") or queue_messages.is_retried(error):
                 raise
         # AWS: a FIFO queue takes all of a batch or nothing, and no queue a batch that is too long. By themselves:
         return await self._send_each(subscription, entries)
@@ -68,15 +68,16 @@ class QueueCalls:
         return {"Failed": failed}
 
     def _call(self, operation: str, subscription: Subscription) -> Callable[[dict[str, Any]], Answer]:
-        """The operation, ready to be called as SNS for the topic's account, where the queue is."""
+        """The operation, ready to be called as SNS for the topic, where the queue is."""
         assert subscription.queue is not None
-        return self._prepared(operation, subscription.queue[0], subscription.topic.account)
+        topic = subscription.topic
+        return self._prepared(operation, subscription.queue[0], topic.account, topic.arn)
 
-    def _prepare(self, operation: str, region: str, account: str) -> Callable[[dict[str, Any]], Answer]:
-        return self._server.prepare("sqs", operation, principal=queue_messages.principal(account), region=region)
+    def _prepare(self, operation: str, region: str, *topic: str) -> Callable[[dict[str, Any]], Answer]:
+        return self._server.prepare("sqs", operation, principal=queue_messages.principal(*topic), region=region)
 
     def _prepare_together(
-        self, region: str, account: str
+        self, region: str, *topic: str
     ) -> Callable[[Sequence[dict[str, Any]]], Coroutine[Any, Any, None]]:
-        sender = queue_messages.principal(account)
+        sender = queue_messages.principal(*topic)
         return self._server.prepare_together("sqs", "SendMessage", principal=sender, region=region)

@@ -13,13 +13,23 @@ _RETRIED: Final = frozenset(
 )
 _SERVER_ERROR: Final = 500
 
+SERVICE: Final = "sns.amazonaws.com"
+"""What queues' policies call SNS."""
+
 SENDER_ID: Final = "AIDAIT2UOQQY3AUEKVGXU"
 """AWS: SNS's own user id, which queues show as the SenderId of what it sends."""
 
 
-def principal(account: str) -> Principal:
-    """Who sends to queues on behalf of an account's topics: SNS itself."""
-    return Principal(account=account, access_key_id="", user_id=SENDER_ID, arn="sns.amazonaws.com")
+def principal(account: str, topic_arn: str) -> Principal:
+    """Who sends to queues on behalf of an account's topic: SNS itself."""
+    return Principal(
+        account=account,
+        access_key_id="",
+        user_id=SENDER_ID,
+        arn=SERVICE,
+        service=SERVICE,
+        source_arn=topic_arn,
+    )
 
 
 def queue_url(account: str, name: str) -> str:

@@ -1,7 +1,7 @@
 """Delivery status logging: what AWS writes to CloudWatch Logs, as lines of the server's own log.
 
 A topic asks for it with `…SuccessFeedbackRoleArn` (and a sample rate) and `…FailureFeedbackRoleArn` for each kind of
-endpoint. What could not be delivered and has no dead-letter queue is always told of.
+endpoint. What could not be delivered and has no dead-letter queue is always told of, as a warning.
 """
 
 from __future__ import annotations
@@ -47,7 +47,8 @@ def write(
     if not lost and not wanted(attributes, delivery, outcome.verdict):
         return
     event = "delivered" if outcome.verdict is Verdict.DELIVERED else "not delivered"
-    log.info(
+    tell = log.warning if lost else log.info
+    tell(
         event,
         message_id=delivery.publication.message_id,
         topic=delivery.publication.topic_arn,

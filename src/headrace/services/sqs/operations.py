@@ -23,7 +23,7 @@ from headrace.services.sqs.redrive_actions import (
     list_message_move_tasks,
     start_message_move_task,
 )
-from headrace.services.sqs.sending import send_message, send_message_batch, send_message_together
+from headrace.services.sqs.sending import resource_policy, send_message, send_message_batch, send_message_together
 from headrace.services.sqs.settling import (
     change_message_visibility,
     change_message_visibility_batch,
@@ -49,6 +49,7 @@ __all__ = [
     "purge_queue",
     "receive_message",
     "remove_permission",
+    "resource_policy",
     "send_message",
     "send_message_batch",
     "send_message_together",

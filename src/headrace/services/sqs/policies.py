@@ -1,6 +1,6 @@
 """Queue policies: whether a Policy document is one, and what AddPermission and RemovePermission make of it. Pure.
 
-Policies are stored, not enforced.
+What they let services do is decided before an operation is called; to people they do not apply yet.
 """
 
 from __future__ import annotations

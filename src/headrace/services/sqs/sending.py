@@ -6,7 +6,7 @@ import hashlib
 from collections.abc import Sequence
 from typing import Any, Final
 
-from headrace.context import Context
+from headrace.context import Context, ResourcePolicy
 from headrace.errors import ServiceError
 from headrace.primitives.queues import Outgoing, QueueMissing, Sent
 from headrace.services.sqs import contents, limits, rules
@@ -17,6 +17,14 @@ from headrace.services.sqs.throughput import Action
 _SEQUENCE_BASE: Final = 10_000_000_000_000_000_000
 """AWS: sequence numbers have 20 digits and grow."""
 _MAX_DELAY_S: Final = limits.DELAY_S[1]
+
+
+async def resource_policy(ctx: Context, params: dict[str, Any]) -> ResourcePolicy:
+    """The queue that a call is for, by its `QueueUrl`, and its policy. Raises QueueDoesNotExist and InvalidAddress."""
+    state: State = ctx.state
+    url = params["QueueUrl"]
+    queue = state.urls.get((url, ctx.region, ctx.principal.account)) or await state.find(ctx, url)
+    return queue.policy
 
 
 async def send_message(ctx: Context, params: dict[str, Any]) -> dict[str, Any]:

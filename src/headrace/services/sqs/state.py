@@ -10,7 +10,7 @@ import asyncio
 import contextlib
 from collections.abc import Callable
 
-from headrace.context import Context, Server
+from headrace.context import Context, ResourcePolicy, Server
 from headrace.errors import ServiceError
 from headrace.primitives.metadata import Change, Conflict, Write
 from headrace.primitives.queues import QueueSettings
@@ -35,6 +35,7 @@ class Queue:
         "opened",
         "path",
         "per_group",
+        "policy",
         "record",
         "region",
         "revision",
@@ -63,6 +64,7 @@ class Queue:
         self.max_bytes = int(values["MaximumMessageSize"])
         self.wait_s = int(values["ReceiveMessageWaitTimeSeconds"])
         self.content_dedup = values.get("ContentBasedDeduplication") == "true"
+        self.policy = ResourcePolicy(self.arn, record.attributes.get("Policy", ""))
         self.per_group = values.get("FifoThroughputLimit") == "perMessageGroupId"
 
     def dead_letter_name(self) -> str | None:

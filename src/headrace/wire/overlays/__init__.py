@@ -30,7 +30,7 @@ class Overlay(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     structures whose missing members the service's own rules judge. `paths` are patterns of URL paths that name a
     resource of the service; such a URL stands for the parameter `path_member`. `host_labels` are names for the
     service in a host's name, besides its own. `query_error_header` says whether JSON errors carry `x-amzn-query-
-    error`.
+    error`. `permissions` tells what a resource's policy must allow for an operation, where services call it.
     """
 
     model: str = ""
@@ -42,6 +42,7 @@ class Overlay(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     host_labels: frozenset[str] = frozenset()
     paths: tuple[str, ...] = ()
     path_member: str = ""
+    permissions: dict[str, str] = {}
     style: Style = msgspec.field(default_factory=Style)
     lenient: frozenset[str] = frozenset()
     errors: dict[str, WireError] = {}

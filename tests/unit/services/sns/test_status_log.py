@@ -1,8 +1,9 @@
 import pytest
+from structlog.testing import capture_logs
 
 from headrace.services.sns import status_log
 from headrace.services.sns.records import Delivery, Publication
-from headrace.services.sns.transports import Verdict
+from headrace.services.sns.transports import Verdict, delivered, failed
 
 
 def delivery(protocol, message_id="id"):
@@ -31,3 +32,10 @@ def test_a_sample_is_a_share():
     assert 300 < sum(drawn) < 500
     del attributes["SQSSuccessFeedbackSampleRate"]
     assert not status_log.wanted(attributes, delivery("sqs"), Verdict.DELIVERED)
+
+
+def test_what_is_lost_is_a_warning():
+    with capture_logs() as lines:
+        status_log.write(None, delivery("sqs"), failed("no", status=403), attempts=1, dwell_ms=0)
+        status_log.write(None, delivery("sqs"), delivered(200), attempts=1, dwell_ms=0)
+    assert [(line["event"], line["log_level"], line["status"]) for line in lines] == [("not delivered", "warning", 403)]

@@ -26,7 +26,7 @@ class SqsTransport:
             delivery.publication, body, raw=delivery.raw, fifo=name.endswith(rules.FIFO_SUFFIX)
         )
         params["QueueUrl"] = queue_messages.queue_url(account, name)
-        sender = queue_messages.principal(delivery.publication.account)
+        sender = queue_messages.principal(delivery.publication.account, delivery.publication.topic_arn)
         try:
             await self._server.invoke("sqs", "SendMessage", params, principal=sender, region=region)
         except ServiceError as error:
