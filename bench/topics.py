@@ -93,9 +93,8 @@ def with_queues(url: str, name: str, count: int, *, raw: bool) -> str:
     sns, sqs = Sns(url), api.Sqs(url)
     topic = sns.create(name)
     for at in range(count):
-        queue = f"{name}-{at}"
-        sqs.create(queue)
-        sns.subscribe(topic, "sqs", queue_arn(queue), **({"RawMessageDelivery": "true"} if raw else {}))
+        queue = _queue(sqs, f"{name}-{at}", topic)
+        sns.subscribe(topic, "sqs", queue, **({"RawMessageDelivery": "true"} if raw else {}))
     return topic
 
 
@@ -104,15 +103,24 @@ def with_filters(url: str, name: str, policies: list[dict[str, Any]]) -> str:
     sns, sqs = Sns(url), api.Sqs(url)
     topic = sns.create(name)
     for at, policy in enumerate(policies):
-        queue = f"{name}-{at}"
-        sqs.create(queue)
-        sns.subscribe(topic, "sqs", queue_arn(queue), RawMessageDelivery="true", FilterPolicy=json.dumps(policy))
+        queue = _queue(sqs, f"{name}-{at}", topic)
+        sns.subscribe(topic, "sqs", queue, RawMessageDelivery="true", FilterPolicy=json.dumps(policy))
     return topic
 
 
-def queue_arn(name: str) -> str:
-    """The ARN of a queue."""
-    return f"arn:aws:sqs:{REGION}:{ACCOUNT}:{name}"
+def _queue(sqs: api.Sqs, name: str, topic: str) -> str:
+    """Make a queue whose policy lets the topic send, as AWS demands one; its ARN."""
+    arn = f"arn:aws:sqs:{REGION}:{ACCOUNT}:{name}"
+    statement = {
+        "Effect": "Allow",
+        "Principal": {"Service": "sns.amazonaws.com"},
+        "Action": "sqs:SendMessage",
+        "Resource": arn,
+        "Condition": {"ArnEquals": {"aws:SourceArn": topic}},
+    }
+    policy = json.dumps({"Version": "2012-10-17", "Statement": [statement]})
+    sqs.call("SetQueueAttributes", QueueUrl=sqs.create(name), Attributes={"Policy": policy})
+    return arn
 
 
 def publish(url: str, topic: str, count: int) -> None:

@@ -79,9 +79,12 @@ def connect(endpoint_url: str) -> Clients:
 
 @contextlib.contextmanager
 def server(directory: Path, smtp_port: int) -> Iterator[str]:
-    """A Headrace server that hands its mail in on that port, its data in `directory`; its URL."""
+    """A Headrace server that hands its mail in on that port, its data in `directory`; its URL.
+
+    Its queues take from topics what their policies let them send, as on AWS.
+    """
     command = [sys.executable, "-m", "headrace", "serve", "--port", "0", "--data", str(directory / "headrace")]
-    command += ["--smtp-url", f"smtp://127.0.0.1:{smtp_port}"]
+    command += ["--smtp-url", f"smtp://127.0.0.1:{smtp_port}", "--policies", "aws"]
     log = directory / "headrace.log"
     with (
         log.open("wb") as opened,
@@ -118,8 +121,9 @@ def subscribe(clients: Clients, topic: str, everybody: list[Subscriber], stop: t
     """Subscribe everybody, and have the queues drained."""
     for subscriber in everybody:
         if subscriber.protocol == "sqs":
-            queue_url = clients.sqs.create_queue(QueueName=subscriber.name)["QueueUrl"]
             subscriber.endpoint = f"arn:aws:sqs:{REGION}:{ACCOUNT}:{subscriber.name}"
+            lets_send = {"Policy": subscribers.queue_policy(subscriber.endpoint, topic)}
+            queue_url = clients.sqs.create_queue(QueueName=subscriber.name, Attributes=lets_send)["QueueUrl"]
             draining = (clients.sqs, queue_url, subscriber, stop)
             threading.Thread(target=subscribers.drain, args=draining, daemon=True).start()
         clients.sns.subscribe(

@@ -93,6 +93,18 @@ def everybody() -> list[Subscriber]:
 # Queues
 
 
+def queue_policy(queue_arn: str, topic: str) -> str:
+    """The policy of a queue that takes what the topic sends."""
+    statement = {
+        "Effect": "Allow",
+        "Principal": {"Service": "sns.amazonaws.com"},
+        "Action": "sqs:SendMessage",
+        "Resource": queue_arn,
+        "Condition": {"ArnEquals": {"aws:SourceArn": topic}},
+    }
+    return json.dumps({"Version": "2012-10-17", "Statement": [statement]})
+
+
 def drain(sqs: Any, queue_url: str, subscriber: Subscriber, stop: threading.Event) -> None:
     """Take orders out of a queue until told to stop."""
     while not stop.is_set():
