@@ -9,14 +9,12 @@ import re
 from collections.abc import Callable
 from typing import Any, Final
 
-import msgspec
-
 from headrace.errors import ServiceError
 from headrace.wire.auth import sigv4
 from headrace.wire.catalog import Catalog, Operation, Service
 from headrace.wire.codecs.errors import describe
 from headrace.wire.codecs.form import Read, nest, reader
-from headrace.wire.codecs.schema import Recursive, schema_of
+from headrace.wire.codecs.schema import Recursive, converter, schema_of
 from headrace.wire.codecs.xml import Write, escape, writer
 from headrace.wire.messages import FORM_TYPES, Request, Response
 from headrace.wire.validation import check
@@ -144,13 +142,13 @@ def _checker(operation: Operation) -> Check:
         check(style, shape, params)
 
     try:
-        schema = schema_of(shape, style)
+        convert = converter(schema_of(shape, style))
     except Recursive:
         return explain
 
     def fits(params: dict[str, Any]) -> None:
         try:
-            msgspec.convert(params, schema)
+            convert(params)
         except (ValueError, RecursionError):
             explain(params)
 

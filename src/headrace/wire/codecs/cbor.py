@@ -8,10 +8,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, Final
 
-import msgspec
-
 from headrace.wire.catalog import Catalog
 from headrace.wire.codecs.awsjson import Decode, JsonCodec
+from headrace.wire.codecs.schema import converter
 from headrace.wire.shapes import Shape
 
 CONTENT_TYPE: Final = "application/x-amz-cbor-1.1"
@@ -43,10 +42,10 @@ class CborCodec(JsonCodec):
         return moments(shape, _seconds)(self._load(body))
 
     def _reader(self, shape: Shape, schema: Any) -> Decode:
-        in_seconds = moments(shape, _seconds)
+        in_seconds, convert = moments(shape, _seconds), converter(schema)
 
         def read(body: bytes) -> dict[str, Any]:
-            params: dict[str, Any] = msgspec.convert(in_seconds(self._load(body)), schema)
+            params: dict[str, Any] = convert(in_seconds(self._load(body)))
             return params
 
         return read
