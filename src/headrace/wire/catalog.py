@@ -27,8 +27,8 @@ Action = Callable[[Context, dict[str, Any]], Coroutine[Any, Any, dict[str, Any]]
 Together = Callable[[Context, Sequence[dict[str, Any]]], Coroutine[Any, Any, None]]
 """What carries out many calls of an operation as one."""
 
-PolicyOf = Callable[[Context, dict[str, Any]], Coroutine[Any, Any, ResourcePolicy]]
-"""What finds the resource that a call with these parameters is for, and its policy."""
+PolicyOf = Callable[[Context, dict[str, Any]], ResourcePolicy | Coroutine[Any, Any, ResourcePolicy]]
+"""What finds the policy of the resource that a call with these parameters is for: at once, or when it is awaited."""
 
 
 class Operation(msgspec.Struct, frozen=True, eq=False):

@@ -12,7 +12,7 @@ from typing import Any
 
 import structlog
 
-from headrace.context import REQUEST_ID, Context, Principal, Server
+from headrace.context import REQUEST_ID, Context, Principal, ResourcePolicy, Server
 from headrace.errors import ServiceError, StorageError
 from headrace.wire.auth.policies import Policies
 from headrace.wire.auth.sigv4 import Caller, authenticate
@@ -109,11 +109,11 @@ class Dispatcher:
         """Make ready to call an operation many times at once (`context.PrepareTogether`)."""
         called = self._catalog.services[service].operation(operation)
         context = self._context_within(called, principal, region)
-        together = called.together
+        together, names_resource = called.together, called.service.overlay.path_member
         assert together is not None, f"there is no {operation} of many calls"
 
         async def call(calls: Sequence[dict[str, Any]]) -> None:
-            for params in calls:
+            for params in {params[names_resource]: params for params in calls}.values():
                 await self._authorise(context, called, params)
             await together(context, calls)
 
@@ -128,7 +128,9 @@ class Dispatcher:
         if operation.permission and context.principal.service:
             find = operation.service.resource_policy
             assert find is not None, f"no policies are known of what {operation.name} is for"
-            self._policies.check(await find(context, params), context.principal, operation.permission)
+            found = find(context, params)
+            resource = found if isinstance(found, ResourcePolicy) else await found
+            self._policies.check(resource, context.principal, operation.permission)
 
     def _context(self, operation: Operation, caller: Caller, request: Request, exchange: Exchange) -> Context:
         return Context(

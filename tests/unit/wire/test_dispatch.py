@@ -172,8 +172,8 @@ class TestPrepareTogether:
         operations.send_message_together = send_message_together
         dispatcher = request.getfixturevalue("dispatcher")
         call = dispatcher.prepare_together("sqs", "SendMessage", principal=CALLER, region="eu-west-1")
-        await call([{"MessageBody": "a"}, {"MessageBody": "b"}])
-        await call([{"MessageBody": "c"}])
+        await call([{"QueueUrl": "u", "MessageBody": "a"}, {"QueueUrl": "u", "MessageBody": "b"}])
+        await call([{"QueueUrl": "u", "MessageBody": "c"}])
         assert made == [["a", "b"], ["c"]]
 
     async def test_only_for_what_has_such_a_way(self, dispatcher):
@@ -195,10 +195,17 @@ class TestPolicies:
     def calls(self, operations, request):
         """Ways to send to a queue `allows` or `denies`; what was sent is in `sent`."""
 
-        async def resource_policy(_ctx, params):
-            return ResourcePolicy(
-                "arn:aws:sqs:us-east-1:000000000000:q", self.DENY if params["QueueUrl"] == "denies" else self.ALLOW
-            )
+        policies = {
+            url: ResourcePolicy(f"arn:aws:sqs:us-east-1:000000000000:{url}", text)
+            for url, text in (("allows", self.ALLOW), ("denies", self.DENY))
+        }
+
+        async def later(url):
+            return policies[url]
+
+        def resource_policy(_ctx, params):
+            url = params["QueueUrl"].removeprefix("new ")
+            return policies[url] if url == params["QueueUrl"] else later(url)
 
         async def send_message(_ctx, params):
             self.sent.append(params["MessageBody"])
@@ -225,10 +232,13 @@ class TestPolicies:
                 await calls.prepare("sqs", "SendMessage", **caller)(params)
 
         await send("allows")
+        await send("new allows")
         with pytest.raises(ServiceError, match="its policy denies it") as refused:
             await send("denies")
         assert (refused.value.code, refused.value.status) == ("AccessDenied", 403)
-        assert self.sent == ["allows"]
+        with pytest.raises(ServiceError, match="its policy denies it"):
+            await send("new denies")
+        assert self.sent == ["allows", "new allows"]
 
     async def test_of_many_calls_none_is_made_when_one_is_refused(self, calls):
         call = calls.prepare_together("sqs", "SendMessage", principal=self.SERVICE, region="us-east-1")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Coroutine, Sequence
 from typing import Any, Final
 
 from headrace.context import Context, ResourcePolicy
@@ -19,12 +19,19 @@ _SEQUENCE_BASE: Final = 10_000_000_000_000_000_000
 _MAX_DELAY_S: Final = limits.DELAY_S[1]
 
 
-async def resource_policy(ctx: Context, params: dict[str, Any]) -> ResourcePolicy:
-    """The queue that a call is for, by its `QueueUrl`, and its policy. Raises QueueDoesNotExist and InvalidAddress."""
+def resource_policy(ctx: Context, params: dict[str, Any]) -> ResourcePolicy | Coroutine[Any, Any, ResourcePolicy]:
+    """The policy of the queue that a call is for, by its `QueueUrl`: at once when the queue is known.
+
+    Raises QueueDoesNotExist and InvalidAddress.
+    """
     state: State = ctx.state
     url = params["QueueUrl"]
-    queue = state.urls.get((url, ctx.region, ctx.principal.account)) or await state.find(ctx, url)
-    return queue.policy
+    queue = state.urls.get((url, ctx.region, ctx.principal.account))
+    return queue.policy if queue is not None else _find_policy(state, ctx, url)
+
+
+async def _find_policy(state: State, ctx: Context, url: str) -> ResourcePolicy:
+    return (await state.find(ctx, url)).policy
 
 
 async def send_message(ctx: Context, params: dict[str, Any]) -> dict[str, Any]:
