@@ -31,7 +31,7 @@ MAX_CREDENTIAL_SCOPES: Final = 10_000
 MAX_POLICIES_READ: Final = 1_000
 """Policies of resources that are kept parsed."""
 
-MAX_POLICY_DECISIONS: Final = 20_000
+MAX_POLICY_DECISIONS: Final = 5_000
 """Answers of policies that are kept: one for each resource, caller and permission."""
 
 MAX_MEDIA_TYPES: Final = 256
