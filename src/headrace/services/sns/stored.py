@@ -126,7 +126,8 @@ class StoredPublications:
     def wake(self, topic_arn: str) -> None:
         """See that what a topic has stored is brought to its subscribers."""
         self._nudged.add(topic_arn)
-        if topic_arn not in self._draining:
+        task = self._draining.get(topic_arn)
+        if task is None or task.done():  # one that was cancelled from within must not hold up the topic for good
             self._draining[topic_arn] = asyncio.get_running_loop().create_task(self._drain(topic_arn))
 
     async def _drain(self, topic_arn: str) -> None:
