@@ -16,7 +16,7 @@ from headrace.errors import ServiceError
 from headrace.services.sns import data_protection, dead_letters, deliveries, limits, queue_messages, status_log
 from headrace.services.sns.records import Delivery, Publication
 from headrace.services.sns.rules import FIFO_SUFFIX
-from headrace.services.sns.together import Call, Together
+from headrace.services.sns.together import Call, Calls, calls_of
 from headrace.services.sns.transports import delivered, failed
 from headrace.services.sns.wrapping import Wrapper
 
@@ -152,7 +152,7 @@ class Fanout:
         return True
 
     async def _carry_out(self, plan: Plan, also: Sequence[Coroutine[Any, Any, Any]]) -> None:
-        together = Together()
+        together = calls_of(self._server)
         cold = [subscription for subscription in plan if not subscription.warm]
         if cold:
             await self._warm(cold)
@@ -219,7 +219,7 @@ class Fanout:
 
     def _begin(
         self,
-        together: Together,
+        together: Calls,
         subscription: Subscription,
         publications: Sequence[Publication],
         wrappers: dict[int, Wrapper],
@@ -240,7 +240,7 @@ class Fanout:
         waiting = [_delivery(subscription, publication) for publication in publications]
         await self._state.deliveries.send(deliveries.queue_of(subscription.arn), waiting, fifo=subscription.topic.fifo)
 
-    def _redirect(self, together: Together, send: _Send) -> list[Call[Any]]:
+    def _redirect(self, together: Calls, send: _Send) -> list[Call[Any]]:
         """Begin what is to become of messages that a queue did not take."""
         if send.succeeded:
             if send.direct:

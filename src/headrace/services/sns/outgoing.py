@@ -83,6 +83,9 @@ class OutgoingWorker:
             except StorageError as error:
                 log.warning("deliveries wait after an error", queue=self._queue, error=str(error))
                 await sleep(self._server.clock, limits.STORAGE_RETRY_MS)
+            except Exception:  # what one batch meets with must not stop the queue for good
+                log.exception("deliveries wait after an unforeseen error", queue=self._queue)
+                await sleep(self._server.clock, limits.STORAGE_RETRY_MS)
 
     async def _step(self) -> bool:
         """Begin attempts at what there is; whether there is nothing more."""

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from headrace.context import Server
 from headrace.errors import ServiceError
 from headrace.services.sns import limits, queue_messages
-from headrace.services.sns.together import Together
+from headrace.services.sns.together import calls_of
 
 if TYPE_CHECKING:
     from headrace.services.sns.state import Subscription, Topic
@@ -56,7 +56,7 @@ class QueueCalls:
 
     async def _send_each(self, subscription: Subscription, entries: Sequence[dict[str, Any]]) -> dict[str, Any]:
         """Send messages one by one, in the same turn, and tell what failed as a batch would."""
-        together = Together()
+        together = calls_of(self._server)
         calls = [together.begin(self.send(subscription, [each])) for each in entries]
         await together.finish()
         failed = []

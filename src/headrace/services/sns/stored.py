@@ -126,8 +126,7 @@ class StoredPublications:
     def wake(self, topic_arn: str) -> None:
         """See that what a topic has stored is brought to its subscribers."""
         self._nudged.add(topic_arn)
-        task = self._draining.get(topic_arn)
-        if task is None or task.done():  # one that was cancelled from within must not hold up the topic for good
+        if topic_arn not in self._draining:
             self._draining[topic_arn] = asyncio.get_running_loop().create_task(self._drain(topic_arn))
 
     async def _drain(self, topic_arn: str) -> None:
@@ -140,11 +139,14 @@ class StoredPublications:
                     break
             except QueueMissing:
                 await self._unmark(topic_arn)
-                break
+                if topic_arn not in self._nudged:
+                    break
             except StorageError as error:
                 log.warning("publications wait after an error", topic=topic_arn, error=str(error))
                 await sleep(self._state.server.clock, limits.STORAGE_RETRY_MS)
-            except Exception:  # what one batch meets with must not stop the topic for good
+            except (Exception, asyncio.CancelledError):  # what one batch meets with must not stop the topic for good
+                if _is_to_end():
+                    raise
                 log.exception("publications wait after an unforeseen error", topic=topic_arn)
                 await sleep(self._state.server.clock, limits.STORAGE_RETRY_MS)
             if topic_arn not in self._draining:
@@ -218,6 +220,8 @@ class StoredPublications:
         self._opened.pop(topic_arn, None)
         with contextlib.suppress(StorageError):
             await self._presence.unmark(queue_of(topic_arn))
+            if topic_arn in self._opened:  # meanwhile
+                await self._presence.mark(queue_of(topic_arn))
 
     async def _mark_again(self) -> None:
         """Mark with the name that this process has now what it brings to subscribers, and may bring."""
@@ -243,6 +247,12 @@ class StoredPublications:
             if not self._presence.shared:
                 return
             await sleep(self._state.server.clock, limits.ACTIVE_LOOKED_MS)
+
+
+def _is_to_end() -> bool:
+    """Whether this task itself was cancelled, and not something that it waited for."""
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0
 
 
 def _publication(received: Received, *, fifo: bool) -> Publication:

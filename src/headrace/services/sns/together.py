@@ -2,6 +2,9 @@
 
 `asyncio.gather` would make a task of each, to begin in the turn after; here each call is run at once, up to where it
 first has to wait. What they write before that, they write together, all or nothing.
+
+So all calls share the task that began them, and none of them may use `asyncio.timeout`, which cancels the task it is
+in: that would be the end of all of them. Calls to an engine that waits for other machines are `Apart`.
 """
 
 from __future__ import annotations
@@ -12,20 +15,32 @@ import types
 from collections.abc import Coroutine, Generator
 from typing import Any, Generic, TypeVar
 
+from headrace.context import Server
+from headrace.services.sns import limits
+
 T = TypeVar("T")
 
 
 class Call(Generic[T]):
     """A call that was begun: `done`, and then its `result` or its `error`."""
 
-    __slots__ = ("_coroutine", "_waits_for", "done", "error", "result")
+    __slots__ = ("done", "error", "result")
 
-    def __init__(self, coroutine: Coroutine[Any, Any, T]) -> None:
-        self._coroutine = coroutine
-        self._waits_for: asyncio.Future[Any] | None = None
+    def __init__(self) -> None:
         self.done = False
         self.result: T | None = None
         self.error: Exception | None = None
+
+
+class _Driven(Call[T]):
+    """A call that is run by hand, in the task that began it."""
+
+    __slots__ = ("_coroutine", "_waits_for")
+
+    def __init__(self, coroutine: Coroutine[Any, Any, T]) -> None:
+        super().__init__()
+        self._coroutine = coroutine
+        self._waits_for: asyncio.Future[Any] | None = None
         self.go_on()
 
     @property
@@ -70,7 +85,7 @@ class Together:
     __slots__ = ("_calls",)
 
     def __init__(self) -> None:
-        self._calls: list[Call[Any]] = []
+        self._calls: list[_Driven[Any]] = []
 
     @property
     def finished(self) -> bool:
@@ -79,7 +94,7 @@ class Together:
 
     def begin(self, coroutine: Coroutine[Any, Any, T]) -> Call[T]:
         """Begin a call, here and now."""
-        call = Call(coroutine)
+        call = _Driven(coroutine)
         if not call.done:
             self._calls.append(call)
         return call
@@ -99,3 +114,44 @@ class Together:
             for call in self._calls:
                 call.close()
             self._calls = []
+
+
+class Apart:
+    """Calls that are each a task of their own, to be used like `Together`: none of them has ended when it was begun."""
+
+    __slots__ = ("_tasks",)
+
+    def __init__(self) -> None:
+        self._tasks: list[asyncio.Task[None]] = []
+
+    @property
+    def finished(self) -> bool:
+        """Whether all calls begun so far have ended."""
+        return not self._tasks
+
+    def begin(self, coroutine: Coroutine[Any, Any, T]) -> Call[T]:
+        """Begin a call."""
+        call: Call[T] = Call()
+        self._tasks.append(asyncio.get_running_loop().create_task(_run(call, coroutine)))
+        return call
+
+    async def finish(self) -> None:
+        """Return when all calls have ended, well or not."""
+        tasks, self._tasks = self._tasks, []
+        await asyncio.gather(*tasks)
+
+
+async def _run(call: Call[T], coroutine: Coroutine[Any, Any, T]) -> None:
+    try:
+        call.result = await coroutine
+    except Exception as error:  # noqa: BLE001 - it is whoever looks at `error` who decides
+        call.error = error
+    call.done = True
+
+
+Calls = Together | Apart
+
+
+def calls_of(server: Server) -> Calls:
+    """What several calls to the server's engine are begun with."""
+    return Together() if server.engine.name in limits.ENGINES_OF_ONE_PROCESS else Apart()

@@ -1,29 +1,6 @@
 """What was not confirmed in time is removed, with all that told of it."""
 
-import pytest
-
-from headrace.app import App
-from headrace.context import Principal
 from headrace.services.sns import limits
-from headrace.settings import Settings
-
-ROOT = Principal(account="000000000000", access_key_id="key", user_id="me", arn="arn:aws:iam::000000000000:root")
-
-
-@pytest.fixture
-async def app():
-    app = App(Settings(data=":memory:", port=0, clock="virtual", log_level="error"))
-    await app.start()
-    yield app
-    await app.close()
-
-
-@pytest.fixture
-def call(app):
-    async def call(operation, **params):
-        return await app.dispatcher.invoke("sns", operation, params, principal=ROOT, region="us-east-1")
-
-    return call
 
 
 async def keys(app):
