@@ -103,7 +103,11 @@ class Outcome(enum.Enum):
 
 
 class QueueMissing(Exception):
-    """The named queue is not open here (never made, or dropped)."""
+    """The named `queue` is not open here (never made, or dropped)."""
+
+    def __init__(self, queue: str) -> None:
+        super().__init__(queue)
+        self.queue = queue
 
 
 class OverInFlight(Exception):

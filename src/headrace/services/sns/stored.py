@@ -137,10 +137,12 @@ class StoredPublications:
                 self._nudged.discard(topic_arn)
                 if not await self._bring_some(topic_arn, queue):
                     break
-            except QueueMissing:
-                await self._unmark(topic_arn)
-                if topic_arn not in self._nudged:
-                    break
+            except QueueMissing as missing:
+                # A subscriber's may have been dropped meanwhile: then what was to be brought is seen again.
+                if missing.queue == queue:
+                    await self._unmark(topic_arn)
+                    if topic_arn not in self._nudged:
+                        break
             except StorageError as error:
                 log.warning("publications wait after an error", topic=topic_arn, error=str(error))
                 await sleep(self._state.server.clock, limits.STORAGE_RETRY_MS)

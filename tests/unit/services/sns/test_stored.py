@@ -6,6 +6,7 @@ import secrets
 import pytest
 
 from headrace.errors import StorageError
+from headrace.primitives.queues import QueueMissing
 from headrace.services.sns import limits, stored
 
 QUEUE = {"Protocol": "sqs", "Endpoint": "arn:aws:sqs:us-east-1:000000000000:q"}
@@ -63,7 +64,7 @@ async def test_what_was_cancelled_from_within_is_done_again(app, call, topic, bo
 
 
 class TestOnNats:
-    """Where calls of the engine end by a timeout that cancels the task which they are in."""
+    """Where the messages of many queues are not one commit, and calls of the engine have timeouts."""
 
     @pytest.fixture
     def urls(self, nats_servers):
@@ -73,26 +74,34 @@ class TestOnNats:
     async def app(self, start, urls):
         return await start(engine="nats", nats=urls, nats_prefix=f"t{secrets.token_hex(6)}")
 
-    async def test_a_delivery_that_is_stored_too_late_is_stored_again(self, app, call, topic, bodies, monkeypatch):
+    @staticmethod
+    async def too_late(_queue):
+        try:
+            async with asyncio.timeout(0.01):
+                await asyncio.get_running_loop().create_future()
+        except TimeoutError:
+            raise StorageError("NATS stored the change, but does not show it in time.") from None
+
+    @staticmethod
+    async def missing(queue):
+        raise QueueMissing(queue)
+
+    @pytest.mark.parametrize("failing", [too_late, missing])
+    async def test_a_delivery_that_is_not_stored_is_stored_again(self, app, call, topic, bodies, failing, monkeypatch):
         arn = await topic("t", PHONE)
-        outgoing, late = app.states["sns"].deliveries, []
+        outgoing, failed = app.states["sns"].deliveries, []
         send = outgoing.send
 
-        async def too_late_once(queue, *args, **options):
-            if not late:
-                late.append(queue)
-                try:
-                    async with asyncio.timeout(0.01):
-                        await asyncio.get_running_loop().create_future()
-                except TimeoutError:
-                    raise StorageError("NATS stored the change, but does not show it in time.") from None
+        async def failing_once(queue, *args, **options):
+            if not failed:
+                failed.append(queue)
+                await failing(queue)
             return await send(queue, *args, **options)
 
-        monkeypatch.setattr(outgoing, "send", too_late_once)
-        for text in ("a", "b"):
-            await call("Publish", TopicArn=arn, Message=text)
-        assert await bodies(2) == ["a", "b"]
-        assert late
+        monkeypatch.setattr(outgoing, "send", failing_once)
+        await call("Publish", TopicArn=arn, Message="a")
+        assert await bodies(1) == ["a"]
+        assert failed
         for _ in range(TURNS):
             depth = await app.engine.queues.depth(stored.queue_of(arn))
             if not depth.visible + depth.in_flight:
