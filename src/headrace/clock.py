@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import heapq
+import itertools
 import time
 from collections.abc import Awaitable, Callable
 from typing import Final, Protocol
@@ -19,6 +20,9 @@ and what that sets going, to come to rest, as long as it waits for nothing outsi
 
 REST_ROUNDS: Final = 20
 """Steps that follow one another outside the loop and are waited for, at most, between two moments of that clock."""
+
+MAX_STALE_DEADLINES: Final = 1_000
+"""Deadlines of waits that ended earlier, kept beside those that still stand, before they are cleared out."""
 
 
 class Timer(Protocol):
@@ -151,6 +155,54 @@ class VirtualClock:
         self._alarm = None
         self._run_due()
         self._rearm()
+
+
+class Deadlines:
+    """When waits end at the latest: one timer, for the earliest, serves all of them."""
+
+    def __init__(self, clock: Clock) -> None:
+        self.ended = 0
+        """Waits that ended, their deadlines perhaps not yet cleared out."""
+        self._clock = clock
+        self._heap: list[tuple[int, int, asyncio.Future[None]]] = []
+        self._count = itertools.count()
+        self._timer: Timer | None = None
+        self._timer_ms = 0
+
+    def add(self, deadline_ms: int, woken: asyncio.Future[None]) -> None:
+        """Wake `woken` at the deadline, unless it is done by then."""
+        if self.ended > len(self._heap) // 2 + MAX_STALE_DEADLINES:
+            self._heap = [entry for entry in self._heap if not entry[2].done()]
+            heapq.heapify(self._heap)
+            self.ended = 0
+        heapq.heappush(self._heap, (deadline_ms, next(self._count), woken))
+        self._arm()
+
+    def _arm(self) -> None:
+        if not self._heap:
+            return
+        due_ms = self._heap[0][0]
+        if self._timer is not None:
+            if due_ms >= self._timer_ms:
+                return
+            self._timer.cancel()
+        self._timer_ms = due_ms
+        self._timer = self._clock.call_at(due_ms, self._ring)
+
+    def _ring(self) -> None:
+        self._timer = None
+        now_ms = self._clock.now_ms()
+        while self._heap and (self._heap[0][0] <= now_ms or self._heap[0][2].done()):
+            wake_one(heapq.heappop(self._heap)[2])
+        self._arm()
+
+
+def wake_one(woken: asyncio.Future[None]) -> bool:
+    """Wake who waits, unless that was done, or it was cancelled, before; whether it was woken."""
+    if woken.done():
+        return False
+    woken.set_result(None)
+    return True
 
 
 def stand_still_for(clock: Clock, at_rest: Callable[[], Awaitable[None]]) -> None:

@@ -9,19 +9,14 @@ deadlines, and nothing while nothing happens.
 from __future__ import annotations
 
 import asyncio
-import heapq
-import itertools
 from functools import partial
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
-from headrace.clock import Clock, Timer
+from headrace.clock import Clock, Deadlines, wake_one
 from headrace.engines.nats.queue_state import NEVER
 
 if TYPE_CHECKING:
     from headrace.engines.nats.queue_keeping import KeptQueue
-
-MAX_STALE_DEADLINES: Final = 1_000
-"""Deadlines of waits that ended earlier, kept beside those that still stand, before they are cleared out."""
 
 
 class Waiting:
@@ -29,7 +24,7 @@ class Waiting:
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
-        self._deadlines = _Deadlines(clock)
+        self._deadlines = Deadlines(clock)
 
     async def wait(self, kept: KeptQueue, deadline_ms: int) -> None:
         """Return when there may be something to receive, or the deadline has come."""
@@ -51,7 +46,7 @@ class Waiting:
         """Wake up to `count` of those who wait, the longest first."""
         while count > 0 and kept.waiters:
             woken, _ = kept.waiters.popitem(last=False)
-            count -= _wake_one(woken)
+            count -= wake_one(woken)
 
     def wake_sent(self, kept: KeptQueue, count: int) -> None:
         """Wake those for whom there are `count` new messages, or set the alarm when these are delayed."""
@@ -82,48 +77,3 @@ class Waiting:
     def _ring(self, kept: KeptQueue) -> None:
         kept.alarm, kept.alarm_ms = None, NEVER
         self.wake_available(kept)
-
-
-class _Deadlines:
-    """When waits end at the latest: one timer, for the earliest, serves all of them."""
-
-    def __init__(self, clock: Clock) -> None:
-        self.ended = 0
-        """Waits that ended, their deadlines perhaps not yet cleared out."""
-        self._clock = clock
-        self._heap: list[tuple[int, int, asyncio.Future[None]]] = []
-        self._count = itertools.count()
-        self._timer: Timer | None = None
-        self._timer_ms = NEVER
-
-    def add(self, deadline_ms: int, woken: asyncio.Future[None]) -> None:
-        """Wake `woken` at the deadline, unless it is done by then."""
-        if self.ended > len(self._heap) // 2 + MAX_STALE_DEADLINES:
-            self._heap = [entry for entry in self._heap if not entry[2].done()]
-            heapq.heapify(self._heap)
-            self.ended = 0
-        heapq.heappush(self._heap, (deadline_ms, next(self._count), woken))
-        self._arm()
-
-    def _arm(self) -> None:
-        if not self._heap or self._heap[0][0] >= self._timer_ms:
-            return
-        if self._timer is not None:
-            self._timer.cancel()
-        self._timer_ms = self._heap[0][0]
-        self._timer = self._clock.call_at(self._timer_ms, self._ring)
-
-    def _ring(self) -> None:
-        self._timer, self._timer_ms = None, NEVER
-        now_ms = self._clock.now_ms()
-        while self._heap and (self._heap[0][0] <= now_ms or self._heap[0][2].done()):
-            _wake_one(heapq.heappop(self._heap)[2])
-        self._arm()
-
-
-def _wake_one(woken: asyncio.Future[None]) -> bool:
-    """Wake it, unless it was woken or cancelled before."""
-    if woken.done():
-        return False
-    woken.set_result(None)
-    return True
