@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final
 
 import structlog
 
-from headrace.clock import Timer
+from headrace.clock import Timer, sleep
 from headrace.errors import ServiceError, StorageError
 from headrace.primitives.logs import LogMissing
 from headrace.primitives.metadata import Conflict, Lease, Write
@@ -259,6 +259,7 @@ class Feeder:
             self._following[shard.number] = asyncio.create_task(self._follow(shard, after))
 
     async def _follow(self, shard: Shard, after: int) -> None:
+        """Wait for the shard's next record; when that fails the shard is looked at again."""
         clock = self._server.clock
         until_ms = clock.now_ms() + limits.FEED_ACTIVE_MS
         try:
@@ -266,5 +267,8 @@ class Feeder:
             self._draining |= not came and clock.now_ms() < until_ms
         except LogMissing:
             self._finished.add(shard.number)
+        except StorageError as error:
+            log.warning("a shard cannot be waited for", queue=self._queue.arn, shard=shard.number, error=str(error))
+            await sleep(clock, limits.FEED_LOOK_AGAIN_MS)
         self._following.pop(shard.number, None)
         self._wake.set()

@@ -146,6 +146,18 @@ async def test_each_record_comes_once_over_restarts(durable):
     assert await nothing(kinesis, queue)
 
 
+async def test_a_shard_that_cannot_be_waited_for_is_looked_at_again(stream, clock):
+    queue = await make_queue(stream)
+    with mock.patch.object(stream.server.engine.logs, "wait", side_effect=StorageError("no answer")) as waited:
+        assert await nothing(stream, queue)
+        await settled()
+    assert waited.called
+    receiving = asyncio.create_task(receive(stream, queue, WaitTimeSeconds=20))
+    await stream.put(b"a")
+    await clock.advance(2 * limits.FEED_LOOK_AGAIN_MS)
+    assert [record["Data"] for record in await receiving] == [b"a"]
+
+
 async def test_a_failure_between_feeding_and_noting_it_loses_nothing(stream, clock):
     await put_numbers(stream, 20)
     queue = await make_queue(stream)
