@@ -42,13 +42,17 @@ class Presence:
         self._name = ""
         self._lease: Lease | None = None
         self._until_ms = 0
+        self._has_marked = True
+        """Whether everything in use is marked with the name that the process has now."""
         self._renewing: asyncio.Task[None] | None = None
         self._lock = asyncio.Lock()
 
     async def start(self) -> None:
         """Be present from now on. Raises StorageError."""
         if self.shared:
+            now_ms = self._clock.now_ms()
             await self._begin()
+            self._until_ms = now_ms + limits.PROCESS_MS
             self._renewing = asyncio.create_task(self._keep())
 
     async def close(self) -> None:
@@ -132,10 +136,10 @@ class Presence:
     # --- the lease ---
 
     async def _begin(self) -> None:
-        name, now_ms = secrets.token_hex(8), self._clock.now_ms()
+        name = secrets.token_hex(8)
         lease = records.process_lease(name)
         self._lease = await self._metadata.lease(lease, ttl_ms=limits.PROCESS_MS, holder=name)
-        self._name, self._until_ms = name, now_ms + limits.PROCESS_MS
+        self._name = name
 
     async def _keep(self) -> None:
         while True:
@@ -153,7 +157,9 @@ class Presence:
                 await self._lease.renew()
             except LeaseLost:
                 await self._begin()
+                self._has_marked = False
+            if not self._has_marked:
                 for mark in self.renamed:
                     await mark()
-            else:
-                self._until_ms = now_ms + limits.PROCESS_MS
+                self._has_marked = True
+            self._until_ms = now_ms + limits.PROCESS_MS
