@@ -248,12 +248,15 @@ class Fanout:
             return []
         subscription = send.subscription
         calls: list[Call[Any]] = []
+        retried: list[Publication] = []
         for publication, error in send.failures():
             subscription.warm = False
             if queue_messages.is_retried(error):
-                calls.append(together.begin(self._store(subscription, [publication])))
+                retried.append(publication)
             else:
                 calls.append(together.begin(self._give_up(subscription, publication, error)))
+        if retried:
+            calls.append(together.begin(self._store(subscription, retried)))
         return calls
 
     async def _give_up(self, subscription: Subscription, publication: Publication, error: ServiceError) -> None:

@@ -52,6 +52,8 @@ class QueueCalls:
             if error.code in ("QueueDoesNotExist", "AccessDenied") or queue_messages.is_retried(error):
                 raise
         # AWS: a FIFO queue takes all of a batch or nothing, and no queue a batch that is too long. By themselves:
+        if subscription.topic.fifo:
+            return await self._send_in_order(subscription, entries)
         return await self._send_each(subscription, entries)
 
     async def _send_each(self, subscription: Subscription, entries: Sequence[dict[str, Any]]) -> dict[str, Any]:
@@ -62,9 +64,22 @@ class QueueCalls:
         failed = []
         for at, call in enumerate(calls):
             if isinstance(call.error, ServiceError):
-                failed.append({"Id": str(at), "Code": call.error.code, "Message": call.error.message})
+                failed.append(_failure(at, call.error))
             elif call.error is not None:
                 raise call.error
+        return {"Failed": failed}
+
+    async def _send_in_order(self, subscription: Subscription, entries: Sequence[dict[str, Any]]) -> dict[str, Any]:
+        """The same, one after the other: when one is to be tried again, so are all behind it."""
+        failed = []
+        for at, each in enumerate(entries):
+            try:
+                await self.send(subscription, [each])
+            except ServiceError as error:
+                failed.append(_failure(at, error))
+                if queue_messages.is_retried(error):
+                    failed += [_failure(behind, error) for behind in range(at + 1, len(entries))]
+                    break
         return {"Failed": failed}
 
     def _call(self, operation: str, subscription: Subscription) -> Callable[[dict[str, Any]], Answer]:
@@ -81,3 +96,8 @@ class QueueCalls:
     ) -> Callable[[Sequence[dict[str, Any]]], Coroutine[Any, Any, None]]:
         sender = queue_messages.principal(*topic)
         return self._server.prepare_together("sqs", "SendMessage", principal=sender, region=region)
+
+
+def _failure(at: int, error: ServiceError) -> dict[str, str]:
+    """An entry of a batch's answer."""
+    return {"Id": str(at), "Code": error.code, "Message": error.message}

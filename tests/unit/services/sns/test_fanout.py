@@ -242,6 +242,33 @@ async def test_a_fifo_queue_takes_the_rest_of_a_batch(stage):
     assert await stage.bodies("q.fifo") == ["one", "two"]
 
 
+async def test_nothing_of_a_batch_overtakes_what_is_tried_again(stage, monkeypatch):
+    queue = await stage.queue("q.fifo", FifoQueue="true", MaximumMessageSize="1024")
+    topic = await stage.topic(queue, name="t.fifo", FifoTopic="true")
+    prepare, throttled = stage.app.server.prepare, []
+
+    def prepare_throttling_once(service, operation, **caller):
+        call = prepare(service, operation, **caller)
+
+        async def send(params):
+            if params.get("MessageBody") == "two" and not throttled:
+                throttled.append(operation)
+                raise ServiceError("RequestThrottled", "Not now.")
+            return await call(params)
+
+        return send
+
+    monkeypatch.setattr(stage.app.server, "prepare", prepare_throttling_once)
+    entries = [
+        {"Id": str(number), "Message": text, "MessageGroupId": "g", "MessageDeduplicationId": str(number)}
+        for number, text in enumerate(["one", "x" * 2000, "two", "three", "four"])
+    ]
+    await stage.call("sns", "PublishBatch", TopicArn=topic, PublishBatchRequestEntries=entries)
+    await stage.app.clock.advance(60_000)
+    assert throttled == ["SendMessage"]
+    assert await stage.bodies("q.fifo") == ["one", "two", "three", "four"]
+
+
 async def test_later_messages_go_behind_those_that_wait(stage, monkeypatch):
     queue = await stage.queue("q.fifo", FifoQueue="true")
     topic = await stage.topic(queue, name="t.fifo", FifoTopic="true")
