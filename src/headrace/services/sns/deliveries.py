@@ -22,7 +22,7 @@ from headrace.primitives.queues import Outgoing, QueueMissing, QueueSettings, Se
 from headrace.services.sns import limits, records
 from headrace.services.sns.outgoing import OutgoingWorker
 from headrace.services.sns.presence import Presence
-from headrace.services.sns.records import Delivery
+from headrace.services.sns.records import Delivery, Publication
 from headrace.services.sns.rules import FIFO_SUFFIX
 from headrace.services.sns.transports import Transport
 
@@ -48,6 +48,19 @@ def direct_queue(delivery: Delivery) -> str:
     if delivery.protocol == "sms":
         return f"{QUEUE_PREFIX}sms/{delivery.publication.region}/{delivery.publication.account}"
     return f"{QUEUE_PREFIX}{delivery.endpoint.rpartition('/')[0]}"
+
+
+def delivery_of(subscription: Subscription, publication: Publication) -> Delivery:
+    """A publication on its way to a subscription."""
+    record = subscription.record
+    return Delivery(
+        kind="Notification",
+        publication=publication,
+        protocol=record.protocol,
+        endpoint=record.endpoint,
+        subscription_arn=record.arn,
+        raw=subscription.raw,
+    )
 
 
 class Deliveries:
@@ -138,6 +151,11 @@ class Deliveries:
         self._wake(queue)
         await self._presence.assure()
         return sent
+
+    async def store(self, subscription: Subscription, publications: Sequence[Publication]) -> None:
+        """Have publications wait for a worker, in their order; all or none."""
+        waiting = [delivery_of(subscription, publication) for publication in publications]
+        await self.send(queue_of(subscription.arn), waiting, fifo=subscription.topic.fifo)
 
     async def send_notice(self, delivery: Delivery) -> None:
         """Send a message that is about the subscription itself."""

@@ -7,17 +7,15 @@ messages in all its queues, and the rows of all deliveries that wait for somethi
 from __future__ import annotations
 
 from collections.abc import Coroutine, Iterable, Sequence
-from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 
 import structlog
 
 from headrace.errors import ServiceError
-from headrace.services.sns import data_protection, dead_letters, deliveries, limits, queue_messages, status_log
-from headrace.services.sns.records import Delivery, Publication
-from headrace.services.sns.rules import FIFO_SUFFIX
-from headrace.services.sns.together import Call, Calls, calls_of
-from headrace.services.sns.transports import delivered, failed
+from headrace.services.sns import data_protection, deliveries, limits, queue_messages
+from headrace.services.sns.queue_deliveries import Refused, entries, log_delivered
+from headrace.services.sns.records import Publication
+from headrace.services.sns.together import calls_of, raise_errors
 from headrace.services.sns.wrapping import Wrapper
 
 if TYPE_CHECKING:
@@ -56,38 +54,6 @@ def _plan_protected(
             found.setdefault(subscription, []).append(changed)
 
 
-class _Send:
-    """What goes to one subscription: the call, and what it carries. `direct` goes to its queue, else to a worker."""
-
-    __slots__ = ("call", "direct", "publications", "subscription")
-
-    def __init__(
-        self, subscription: Subscription, publications: Sequence[Publication], call: Call[Any], *, direct: bool
-    ) -> None:
-        self.subscription = subscription
-        self.publications = publications
-        self.call = call
-        self.direct = direct
-
-    @property
-    def succeeded(self) -> bool:
-        """Whether everything was taken, of a call that has ended."""
-        return self.call.error is None and not (self.call.result and self.call.result.get("Failed"))
-
-    def failures(self) -> list[tuple[Publication, ServiceError]]:
-        """What a queue did not take, and why. When the store failed there is no answer of a queue's."""
-        error = self.call.error
-        if error is not None:
-            return [(each, error) for each in self.publications] if isinstance(error, ServiceError) else []
-        refused = self.call.result.get("Failed") if self.call.result else None
-        if not refused:
-            return []
-        return [
-            (self.publications[int(each["Id"])], ServiceError(each["Code"], each.get("Message", "")))
-            for each in refused
-        ]
-
-
 class Fanout:
     """Brings publications to subscriptions, in one go."""
 
@@ -99,18 +65,17 @@ class Fanout:
     async def run(self, plan: Plan, *also: Coroutine[Any, Any, Any]) -> None:
         """Carry out a plan, with what else (`also`) is to be part of it; all is stored when this returns.
 
-        Where the engine cannot make it one commit, what else there is comes after the plan, one after the other: it
-        says that the plan was carried out. Raises StorageError when the engine could not do its part: then the caller
-        is to try again.
+        Where the engine cannot make it one commit, or a queue refuses something, what else there is comes after the
+        plan, one after the other: it says that the plan was carried out. Raises StorageError when the engine could not
+        do its part: then the caller is to try again.
         """
-        in_one = also if self._one_process else ()
+        left: Sequence[Coroutine[Any, Any, Any]] = also
         straight = self._send_alone if len(plan) == 1 else self._send_together
         try:
-            if in_one or not await straight(plan):
-                await self._carry_out(plan, in_one)
-            if not self._one_process:
-                for each in also:
-                    await each
+            if (also and self._one_process) or not await straight(plan):
+                left = await self._carry_out(plan, also)
+            for each in left:
+                await each
         finally:
             for each in also:
                 each.close()  # harmless when it has ended
@@ -127,10 +92,10 @@ class Fanout:
             return False
         wrappers = {} if subscription.raw else await self._wrap(plan)
         try:
-            await self._state.queue_calls.send(subscription, _entries(subscription, publications, wrappers))
+            await self._state.queue_calls.send(subscription, *entries(subscription, publications, wrappers))
         except ServiceError:
             return False
-        _log_delivered(subscription, publications)
+        log_delivered(subscription, publications)
         return True
 
     async def _send_together(self, plan: Plan) -> bool:
@@ -142,34 +107,33 @@ class Fanout:
         if not region:
             return False
         wrappers = await self._wrap(plan)
-        calls = [entry for each in plan.items() for entry in _entries(*each, wrappers)]
+        calls = [entry for each in plan.items() for entry in entries(*each, wrappers)]
         try:
             await self._state.queue_calls.send_together(next(iter(plan)).topic, region, calls)
         except ServiceError:
             return False
         for each in plan.items():
-            _log_delivered(*each)
+            log_delivered(*each)
         return True
 
-    async def _carry_out(self, plan: Plan, also: Sequence[Coroutine[Any, Any, Any]]) -> None:
+    async def _carry_out(
+        self, plan: Plan, also: Sequence[Coroutine[Any, Any, Any]]
+    ) -> Sequence[Coroutine[Any, Any, Any]]:
+        """Carry out any plan; what is still to be done of what else there is."""
         together = calls_of(self._server)
-        cold = [subscription for subscription in plan if not subscription.warm]
+        cold = [subscription for subscription in plan if not subscription.warm or self._goes_behind(subscription)]
         if cold:
             await self._warm(cold)
         wrappers = await self._wrap(plan)
-        sends = [self._begin(together, *each, wrappers) for each in plan.items()]
-        others = [together.begin(each) for each in also]
-        # What a queue refused at once goes elsewhere in the same turn.
-        at_once = [send for send in sends if send.call.done]
-        later = [send for send in sends if not send.call.done] if at_once else sends
-        others += [call for send in at_once for call in self._redirect(together, send)]
+        refused: Refused = []
+        calls = [together.begin(self._bring(*each, wrappers, refused)) for each in plan.items()]
+        # What a queue refuses goes elsewhere, which may take longer than this turn: the rest has to wait for that.
+        in_one = self._one_process and not refused
+        if in_one:
+            calls += [together.begin(each) for each in also]
         await together.finish()
-        others += [call for send in later for call in self._redirect(together, send)]
-        if not together.finished:
-            await together.finish()
-        for call in (*(send.call for send in sends), *others):
-            if call.error is not None and not isinstance(call.error, ServiceError):
-                raise call.error
+        raise_errors(calls)
+        return () if in_one else also
 
     # --- before the turn ---
 
@@ -179,8 +143,8 @@ class Fanout:
         A queue that is not there shows when it is sent to.
         """
         for subscription in cold:
-            if subscription.queue is None:
-                await self._state.deliveries.open(deliveries.queue_of(subscription.arn))
+            if subscription.queue is None or self._goes_behind(subscription):
+                await self._state.deliveries.open(deliveries.queue_of(subscription.arn), fifo=subscription.topic.fifo)
             else:
                 await self._look_at(subscription)
             subscription.warm = True
@@ -217,57 +181,21 @@ class Fanout:
 
     # --- in the turn ---
 
-    def _begin(
+    async def _bring(
         self,
-        together: Calls,
         subscription: Subscription,
         publications: Sequence[Publication],
         wrappers: dict[int, Wrapper],
-    ) -> _Send:
+        refused: Refused,
+    ) -> None:
         if subscription.queue is None or self._goes_behind(subscription):
-            # Failing to store is failing to publish: the call is looked at with the others.
-            stored = together.begin(self._store(subscription, publications))
-            return _Send(subscription, publications, stored, direct=False)
-        call = self._state.queue_calls.send(subscription, _entries(subscription, publications, wrappers))
-        return _Send(subscription, publications, together.begin(call), direct=True)
+            await self._state.deliveries.store(subscription, publications)
+        else:
+            await self._state.queue_deliveries.deliver(subscription, publications, wrappers, refused)
 
     def _goes_behind(self, subscription: Subscription) -> bool:
         """Whether earlier messages wait for the queue, on a FIFO topic: later ones must not overtake them."""
         return subscription.topic.fifo and self._state.deliveries.is_busy(deliveries.queue_of(subscription.arn))
-
-    async def _store(self, subscription: Subscription, publications: Sequence[Publication]) -> None:
-        """Have the publications wait for a worker."""
-        waiting = [_delivery(subscription, publication) for publication in publications]
-        await self._state.deliveries.send(deliveries.queue_of(subscription.arn), waiting, fifo=subscription.topic.fifo)
-
-    def _redirect(self, together: Calls, send: _Send) -> list[Call[Any]]:
-        """Begin what is to become of messages that a queue did not take."""
-        if send.succeeded:
-            if send.direct:
-                _log_delivered(send.subscription, send.publications)
-            return []
-        subscription = send.subscription
-        calls: list[Call[Any]] = []
-        retried: list[Publication] = []
-        for publication, error in send.failures():
-            subscription.warm = False
-            if queue_messages.is_retried(error):
-                retried.append(publication)
-            else:
-                calls.append(together.begin(self._give_up(subscription, publication, error)))
-        if retried:
-            calls.append(together.begin(self._store(subscription, retried)))
-        return calls
-
-    async def _give_up(self, subscription: Subscription, publication: Publication, error: ServiceError) -> None:
-        """AWS: what a queue refuses for good goes to the dead-letter queue at once, or is lost."""
-        delivery = _delivery(subscription, publication)
-        outcome = failed(error.message, status=error.status or HTTPStatus.BAD_REQUEST, response=error.code)
-        status_log.write(subscription, delivery, outcome, attempts=1, dwell_ms=0)
-        try:
-            await dead_letters.send(self._server, subscription, delivery)
-        except ServiceError:
-            await self._store(subscription, [publication])
 
 
 def _one_region(plan: Plan) -> str:
@@ -282,38 +210,3 @@ def _one_region(plan: Plan) -> str:
                 return ""
             region = queue[0]
     return region
-
-
-def _entries(
-    subscription: Subscription, publications: Sequence[Publication], wrappers: dict[int, Wrapper]
-) -> list[dict[str, Any]]:
-    """What a subscription's queue is sent: SendMessage's parameters for each publication."""
-    assert subscription.queue is not None
-    raw, fifo = subscription.raw, subscription.queue[2].endswith(FIFO_SUFFIX)
-    entries = []
-    for each in publications:
-        body = each.text_for("sqs") if raw else wrappers[id(each)].body(subscription.arn)
-        entry = queue_messages.entry(each, body, raw=raw, fifo=fifo)
-        entry["QueueUrl"] = subscription.queue_url
-        entries.append(entry)
-    return entries
-
-
-def _log_delivered(subscription: Subscription, publications: Sequence[Publication]) -> None:
-    if "SQSSuccessFeedbackRoleArn" not in subscription.topic.record.attributes:
-        return
-    for publication in publications:
-        delivery = _delivery(subscription, publication)
-        status_log.write(subscription, delivery, delivered(200), attempts=1, dwell_ms=0)
-
-
-def _delivery(subscription: Subscription, publication: Publication) -> Delivery:
-    record = subscription.record
-    return Delivery(
-        kind="Notification",
-        publication=publication,
-        protocol=record.protocol,
-        endpoint=record.endpoint,
-        subscription_arn=record.arn,
-        raw=subscription.raw,
-    )

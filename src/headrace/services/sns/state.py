@@ -28,6 +28,7 @@ from headrace.services.sns.deliveries import Deliveries
 from headrace.services.sns.fanout import Fanout
 from headrace.services.sns.presence import Presence
 from headrace.services.sns.queue_calls import QueueCalls
+from headrace.services.sns.queue_deliveries import QueueDeliveries
 from headrace.services.sns.records import Publication, SubscriptionRecord, TopicRecord
 from headrace.services.sns.transports.choice import make_transports
 from headrace.services.sns.transports.sqs import SqsTransport
@@ -194,6 +195,7 @@ class State:
         transports = {**make_transports(server), "sqs": SqsTransport(server)}
         self.presence = Presence(server)
         self.deliveries = Deliveries(server, transports, self.find_subscription, self.presence)
+        self.queue_deliveries = QueueDeliveries(server, self.queue_calls, self.deliveries)
         self.fanout = Fanout(self)
         self.workers = Workers(self)
         self._subscriptions = 0

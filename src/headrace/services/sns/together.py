@@ -12,8 +12,8 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import types
-from collections.abc import Coroutine, Generator
-from typing import Any, Generic, TypeVar
+from collections.abc import Coroutine, Generator, Iterable
+from typing import Any, ClassVar, Generic, TypeVar
 
 from headrace.context import Server
 from headrace.services.sns import limits
@@ -83,6 +83,8 @@ class Together:
     """Calls that belong together: `begin` each, look at those that ended at once, then `finish` them all."""
 
     __slots__ = ("_calls",)
+    at_once: ClassVar[bool] = True
+    """Whether a call that has to wait for nothing has ended when it was begun."""
 
     def __init__(self) -> None:
         self._calls: list[_Driven[Any]] = []
@@ -117,9 +119,10 @@ class Together:
 
 
 class Apart:
-    """Calls that are each a task of their own, to be used like `Together`: none of them has ended when it was begun."""
+    """Calls that are each a task of their own, to be used like `Together`."""
 
     __slots__ = ("_tasks",)
+    at_once: ClassVar[bool] = False
 
     def __init__(self) -> None:
         self._tasks: list[asyncio.Task[None]] = []
@@ -155,3 +158,10 @@ Calls = Together | Apart
 def calls_of(server: Server) -> Calls:
     """What several calls to the server's engine are begun with."""
     return Together() if server.engine.name in limits.ENGINES_OF_ONE_PROCESS else Apart()
+
+
+def raise_errors(calls: Iterable[Call[Any]]) -> None:
+    """Raise what a call failed with, of those that have ended."""
+    for call in calls:
+        if call.error is not None:
+            raise call.error
