@@ -32,7 +32,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-LOOK_EVERY_S = 0.2
+LOOK_EVERY_S = 0.1
 START_TIMEOUT_S = 30
 SPAWN = multiprocessing.get_context("spawn")
 
@@ -146,11 +146,12 @@ def watch(
             more = f"queue {waiting:,} (peak {figures.peak_depth:,})"
             progress.update(sending, completed=figures.sent, more=more)
             progress.update(storing, completed=figures.stored, more=f"consumers killed {figures.kills}")
+            while figures.kills < kills and figures.stored >= figures.orders * (figures.kills + 1) / (kills + 1):
+                group.kill_one()
+                group.keep_up()
+                figures.kills += 1
             if figures.stored >= figures.orders and waiting == 0:
                 return
-            if figures.kills < kills and figures.stored >= figures.orders * (figures.kills + 1) / (kills + 1):
-                group.kill_one()
-                figures.kills += 1
             time.sleep(LOOK_EVERY_S)
 
 
