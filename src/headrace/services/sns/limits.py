@@ -68,7 +68,7 @@ DELETED_AT_ONCE: Final = 500
 TOKEN_BYTES: Final = 72
 """Random bytes of a confirmation token, which is written in hexadecimal."""
 
-ATTEMPTS_AT_ONCE: Final = 64
+ATTEMPTS_AT_ONCE: Final = 128
 """Deliveries to one subscription that are under way at once, as long as they succeed; each failure halves them."""
 
 ATTEMPTS_AT_FIRST: Final = 8
