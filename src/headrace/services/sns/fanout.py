@@ -9,8 +9,6 @@ from __future__ import annotations
 from collections.abc import Coroutine, Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
-import structlog
-
 from headrace.errors import ServiceError
 from headrace.services.sns import data_protection, deliveries, limits, queue_messages
 from headrace.services.sns.queue_deliveries import Refused, entries, log_delivered
@@ -21,8 +19,6 @@ from headrace.services.sns.wrapping import Wrapper
 if TYPE_CHECKING:
     from headrace.services.sns.data_protection import Protection
     from headrace.services.sns.state import State, Subscription, Topic
-
-log = structlog.get_logger()
 
 Plan = dict["Subscription", list[Publication]]
 """What each subscription is to get, in the order of publishing."""

@@ -89,11 +89,6 @@ class Together:
     def __init__(self) -> None:
         self._calls: list[_Driven[Any]] = []
 
-    @property
-    def finished(self) -> bool:
-        """Whether all calls begun so far have ended."""
-        return not self._calls
-
     def begin(self, coroutine: Coroutine[Any, Any, T]) -> Call[T]:
         """Begin a call, here and now."""
         call = _Driven(coroutine)
@@ -126,11 +121,6 @@ class Apart:
 
     def __init__(self) -> None:
         self._tasks: list[asyncio.Task[None]] = []
-
-    @property
-    def finished(self) -> bool:
-        """Whether all calls begun so far have ended."""
-        return not self._tasks
 
     def begin(self, coroutine: Coroutine[Any, Any, T]) -> Call[T]:
         """Begin a call."""

@@ -3,7 +3,7 @@
 import pytest
 
 from headrace.app import App
-from headrace.context import Principal
+from headrace.context import Principal, Quotas, Server
 from headrace.settings import Settings
 
 ROOT = Principal(account="000000000000", access_key_id="key", user_id="me", arn="arn:aws:iam::000000000000:root")
@@ -38,3 +38,25 @@ def call(app):
         return await on.dispatcher.invoke(service, operation, params, principal=ROOT, region="us-east-1")
 
     return call
+
+
+async def no_other_service(*_, **__):
+    raise AssertionError("no other service is called")
+
+
+@pytest.fixture
+def make_server():
+    """A function that makes what services see of a server, on this engine and clock."""
+
+    def make_server(engine, clock):
+        return Server(
+            clock=clock,
+            engine=engine,
+            quotas=Quotas(),
+            base_url="http://localhost:4566",
+            invoke=no_other_service,
+            prepare=no_other_service,
+            prepare_together=no_other_service,
+        )
+
+    return make_server

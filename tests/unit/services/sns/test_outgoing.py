@@ -5,7 +5,6 @@ import asyncio
 import pytest
 
 from headrace.clock import VirtualClock
-from headrace.context import Quotas, Server
 from headrace.engines.sqlite.engine import SqliteEngine
 from headrace.errors import StorageError
 from headrace.primitives.queues import Outgoing, QueueSettings
@@ -20,10 +19,6 @@ TURNS = 100_000
 """Turns of the loop that are waited for the queue to be empty."""
 
 
-async def no_other_service(*_, **__):
-    raise AssertionError("no other service is called")
-
-
 class Phone:
     """A transport that takes everything at once, and counts."""
 
@@ -36,21 +31,13 @@ class Phone:
 
 
 @pytest.fixture
-async def server():
+async def server(make_server):
     clock = VirtualClock(1_700_000_000_000)
     engine = SqliteEngine(":memory:", clock)
     await engine.start()
     settings = QueueSettings(visibility_timeout_ms=limits.ATTEMPT_MS, max_in_flight=0, fair=False)
     await engine.queues.open(QUEUE, settings)
-    yield Server(
-        clock=clock,
-        engine=engine,
-        quotas=Quotas(),
-        base_url="http://localhost:4566",
-        invoke=no_other_service,
-        prepare=no_other_service,
-        prepare_together=no_other_service,
-    )
+    yield make_server(engine, clock)
     await engine.drain()
     await engine.close()
 

@@ -3,7 +3,6 @@
 import pytest
 
 from headrace.clock import SystemClock
-from headrace.context import Quotas, Server
 from headrace.engines.sqlite.engine import SqliteEngine
 from headrace.errors import StorageError
 from headrace.services.sns import records
@@ -12,28 +11,14 @@ from headrace.services.sns.presence import Presence
 QUEUE = "sns:out:q"
 
 
-async def no_other_service(*_, **__):
-    raise AssertionError("no other service is called")
-
-
 @pytest.fixture
-async def presence(monkeypatch):
+async def presence(make_server, monkeypatch):
     """A process that marks one queue; on an engine that others could share."""
     monkeypatch.setattr(SqliteEngine, "name", "shared")
     clock = SystemClock()
     engine = SqliteEngine(":memory:", clock)
     await engine.start()
-    presence = Presence(
-        Server(
-            clock=clock,
-            engine=engine,
-            quotas=Quotas(),
-            base_url="http://localhost:4566",
-            invoke=no_other_service,
-            prepare=no_other_service,
-            prepare_together=no_other_service,
-        )
-    )
+    presence = Presence(make_server(engine, clock))
     await presence.start()
     await presence.mark(QUEUE)
     yield presence
